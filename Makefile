@@ -1,0 +1,46 @@
+# Two commands matter: `make run` and `make test`. Both make .venv when it is missing, and need only Python >= 3.11.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+
+# Nothing phones home from a development machine: each of these tools reports usage unless told not to.
+export GX_ANALYTICS_ENABLED := false
+export DBT_SEND_ANONYMOUS_USAGE_STATS := false
+export DO_NOT_TRACK := 1
+# Imports are two to three times slower without bytecode, so an inherited "don't write it" is switched off.
+unexport PYTHONDONTWRITEBYTECODE
+
+.PHONY: run test quick lint format ui bench clean
+
+run: $(VENV)/installed ## one tick on the demo company; mails land in var/outbox, nothing is sent
+	$(BIN)/postrider run
+
+test: $(VENV)/installed ## everything
+	$(BIN)/pytest
+
+quick: $(VENV)/installed ## the slice that fits between two edits (under 60 s)
+	$(BIN)/pytest -m "not slow"
+
+lint: $(VENV)/installed ## ruff, types, SQL style
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/basedpyright
+	$(BIN)/sqlfluff lint dbt_project/models dbt_project/tests
+
+format: $(VENV)/installed
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+ui: $(VENV)/installed ## lineage and runs at http://127.0.0.1:3000
+	$(BIN)/postrider ui
+
+$(VENV)/installed: requirements.lock pyproject.toml
+	$(PYTHON) -c 'import sys; sys.exit(None if (3, 11) <= sys.version_info < (3, 14) else "Postrider needs Python 3.11, 3.12 or 3.13, found %d.%d: set PYTHON=python3.11" % sys.version_info[:2])'
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-compile --no-deps --require-hashes -r requirements.lock
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-compile --no-build-isolation --no-deps --editable .
+	$(BIN)/python -m compileall -q -j 0 $(VENV)/lib || true # some packages ship templates that are not valid Python
+	touch $@
+
+clean:
+	rm -rf $(VENV) var

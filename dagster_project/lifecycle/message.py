@@ -1,0 +1,78 @@
+"""The records a message is made of, from decision to bytes. Immutable; no I/O."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Literal
+
+Mode = Literal["template", "assisted", "autonomous"]
+State = Literal[
+    "planned",
+    "drafted",
+    "in_review",
+    "approved",
+    "claimed",
+    "sending",
+    "sent",
+    "deferred",
+    "rejected",
+    "unknown",
+    "cancelled",
+]
+Outcome = Literal["not_sent", "rejected", "deferred", "sent", "unknown"]
+
+
+def content_hash(content: bytes | str | Mapping[str, object]) -> str:
+    """SHA-256 in hex. A mapping is hashed in its canonical JSON form (sorted keys, no spaces)."""
+    if isinstance(content, Mapping):
+        content = json.dumps(content, sort_keys=True, separators=(",", ":"), ensure_ascii=False, default=str)
+    return hashlib.sha256(content.encode() if isinstance(content, str) else content).hexdigest()
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class PlannedMessage:
+    """One `send` decision, as the ledger plans it. Times are UTC and naive."""
+
+    message_id: str
+    campaign_id: str
+    user_id: str
+    account_id: str | None
+    occurrence_key: str
+    decision_id: str
+    policy_hash: str
+    message_type: str
+    channel: str
+    variant: str
+    locale: str | None  # what the person asked for; the draft says what they get
+    email: str
+    facts: Mapping[str, object]
+    send_after: datetime | None
+    send_before: datetime | None  # past this the message is cancelled, never sent late
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Draft:
+    """One rendered message: what a recipient would read, and the recipe that made it."""
+
+    message_id: str
+    mode: Mode  # how it was made
+    mode_asked: Mode  # how the policy wanted it made
+    fallback_reason: str | None  # why the two differ
+    locale: str
+    subject: str
+    preheader: str
+    html: str
+    text: str
+    unsubscribe_url: str | None  # None for transactional mail
+    recipe: Mapping[str, str]  # part -> content hash, e.g. {"template": …, "layout": …, "policy": …, "facts": …}
+
+    @property
+    def draft_hash(self) -> str:
+        """What an approval binds to: every character a recipient would see."""
+        return content_hash(
+            {"subject": self.subject, "preheader": self.preheader, "html": self.html, "text": self.text}
+        )
