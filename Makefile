@@ -25,7 +25,7 @@ lint: $(VENV)/installed ## ruff, types, SQL style
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/basedpyright
-	$(BIN)/sqlfluff lint dbt_project/models dbt_project/tests
+	POSTRIDER_WAREHOUSE=:memory: $(BIN)/sqlfluff lint --disable-progress-bar dbt_project/models dbt_project/tests
 
 format: $(VENV)/installed
 	$(BIN)/ruff check --fix .

@@ -22,6 +22,7 @@ class Settings(BaseSettings):
     env: Literal["development", "production"] = Field(
         "development", description="outside production only the allow-list can be mailed"
     )
+    project: Path = Field(PROJECT_ROOT, description="folder with dbt_project/ and templates/")
     source: str = Field("demo", description="source pack: demo or yammer")
     data: Path | None = Field(None, description="folder of the source's files; the demo company makes its own")
     ledger_url: str | None = Field(None, description="SQLAlchemy URL; default is SQLite under the home")

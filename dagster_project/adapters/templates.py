@@ -1,0 +1,173 @@
+"""The mails' words on disk: templates/emails/<campaign>/<variant>, read, checked and compiled once."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from pathlib import Path
+
+import yaml
+from pydantic import ValidationError
+
+from dagster_project.adapters.compiled import FILES, HTML_BODY, SPEC, SUBJECT, TEXT_BODY, CompiledTemplate
+from dagster_project.lifecycle.errors import InputError
+from dagster_project.lifecycle.template import SUBJECT_MAX_CHARS, Context, CtaSpec, FactSpec, SlotSpec, TemplateSpec
+
+_PROBE_URL = "https://unsubscribe.invalid/probe"
+
+
+@dataclasses.dataclass(frozen=True)
+class Library:
+    """All variants of all campaigns, by (campaign_id, variant)."""
+
+    templates: Mapping[tuple[str, str], CompiledTemplate]
+
+    @property
+    def campaigns(self) -> tuple[str, ...]:
+        return tuple(sorted({campaign for campaign, _ in self.templates}))
+
+    def get(self, campaign_id: str, variant: str) -> CompiledTemplate:
+        try:
+            return self.templates[campaign_id, variant]
+        except KeyError:
+            known = sorted(name for campaign, name in self.templates if campaign == campaign_id)
+            allowed = f"variants {', '.join(known)}" if known else f"campaigns {', '.join(self.campaigns) or 'none'}"
+            raise InputError(
+                f"templates/emails/{campaign_id}/{variant}: found no such folder, allowed: {allowed}"
+            ) from None
+
+
+def load_templates(root: Path) -> Library:
+    """Every template under `root`/emails with the layouts of `root`/layouts. The first mistake is an InputError."""
+    emails = root / "emails"
+    if not emails.is_dir():
+        raise InputError(f"{root.name}/emails: found no such folder, allowed: a folder per campaign and variant")
+    layouts = {f"layouts/{path.name}": _read(path, root) for path in sorted((root / "layouts").glob("*.j2"))}
+    templates = {}
+    for campaign in _folders(emails):
+        variants = list(_folders(campaign))
+        if not variants:
+            raise InputError(f"{_shown(campaign, root)}: found no variant, allowed: a folder such as default")
+        for folder in variants:
+            templates[campaign.name, folder.name] = _load(folder, root, layouts)
+    return Library(templates)
+
+
+def _folders(folder: Path) -> Iterator[Path]:
+    yield from (path for path in sorted(folder.iterdir()) if path.is_dir() and not path.name.startswith((".", "_")))
+
+
+def _shown(path: Path, root: Path) -> str:
+    return f"templates/{path.relative_to(root).as_posix()}"
+
+
+def _read(path: Path, root: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        raise InputError(f"{_shown(path, root)}: found no such file, allowed: {', '.join(FILES)}") from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(f"{_shown(path, root)}: found {error}, allowed: a readable UTF-8 file") from None
+
+
+def _load(folder: Path, root: Path, layouts: Mapping[str, str]) -> CompiledTemplate:
+    sources = {file: _read(folder / file, root) for file in FILES}
+    if extra := sorted(path.name for path in folder.iterdir() if path.name not in FILES):
+        raise InputError(f"{_shown(folder / extra[0], root)}: found an unknown file, allowed: {', '.join(FILES)}")
+    spec = parse_spec(sources[SPEC], _shown(folder / SPEC, root))
+    known = sorted(name.split("/")[1].split(".")[0] for name in layouts if name.endswith(".mjml.j2"))
+    if spec.layout not in known or f"layouts/{spec.layout}.txt.j2" not in layouts:
+        raise InputError(
+            f"{_shown(folder / SPEC, root)}: layout: found {spec.layout}, allowed: {', '.join(known) or 'none'}"
+        )
+    return CompiledTemplate(_shown(folder, root), spec, sources, layouts)
+
+
+def parse_spec(source: str, file: str) -> TemplateSpec:
+    """template.yml as a checked object; InputError names file, key, what was found and what is allowed."""
+    try:
+        data = yaml.safe_load(source)
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        problem = getattr(error, "problem", None) or "characters YAML does not allow"
+        raise InputError(f"{file}{f':{mark.line + 1}' if mark else ''}: found {problem}, allowed: valid YAML") from None
+    if not isinstance(data, dict):
+        raise InputError(f"{file}: found {type(data).__name__}, allowed: a mapping")
+    try:
+        return TemplateSpec.model_validate(data)
+    except ValidationError as error:
+        raise InputError(f"{file}: {_first_problem(error)}") from None
+
+
+def _first_problem(error: ValidationError) -> str:
+    first = error.errors()[0]
+    path = [str(step) for step in first["loc"]]
+    key = ".".join(step for step in path if step != "[key]")
+    if first["type"] == "extra_forbidden":
+        owner = {"facts": FactSpec, "slots": SlotSpec, "ctas": CtaSpec}.get(path[0]) if len(path) > 1 else TemplateSpec
+        return f"{key}: found an unknown key, allowed: {', '.join((owner or TemplateSpec).model_fields)}"
+    if first["type"] == "missing":
+        return f"{key}: found nothing, allowed: a value"
+    if first["type"] == "value_error":
+        return str(first.get("ctx", {}).get("error", first["msg"]))
+    return f"{key}: found {str(first['input'])[:60]!r}, allowed: {first['msg'].removeprefix('Input should be ')}"
+
+
+def check(
+    library: Library, policies_facts: Mapping[str, Sequence[str]], transactional: Collection[str] = ()
+) -> list[str]:
+    """One line per problem between templates and policies, none when all is well.
+
+    `policies_facts` is campaign_id -> the policy's required facts; `transactional` names the campaigns whose mail has
+    no unsubscribe link.
+    """
+    problems = []
+    for campaign_id, required in sorted(policies_facts.items()):
+        if campaign_id not in library.campaigns:
+            problems.append(f"templates/emails/{campaign_id}: found no such folder, allowed: one per campaign")
+        for (campaign, _), template in sorted(library.templates.items()):
+            if campaign != campaign_id:
+                continue
+            problems += _check_facts(template, required)
+            problems += _check_rendering(template, is_transactional=campaign_id in transactional)
+    return problems
+
+
+def _check_facts(template: CompiledTemplate, required: Collection[str]) -> Iterator[str]:
+    declared = template.spec.facts
+    for name in sorted(set(required) - set(declared)):
+        yield f"{template.name}/{SPEC}: facts: found no {name}, which the policy requires"
+    for name in sorted(key for key, fact in declared.items() if fact.required and key not in required):
+        allowed = f"false, or {name} in the policy's required_facts"
+        yield f"{template.name}/{SPEC}: facts.{name}.required: found true, allowed: {allowed}"
+
+
+def _check_rendering(template: CompiledTemplate, *, is_transactional: bool) -> list[str]:
+    """Render the extremes: longest facts, and every optional fact null with the smallest numbers."""
+    samples: dict[str, dict[str, object]] = {"longest": {}, "shortest": {}}
+    for name, fact in template.spec.facts.items():
+        longest = {"text": "W" * fact.max_chars, "number": 999_999, "date": "2026-09-30", "percent": 0.9999}[fact.type]
+        samples["longest"][name] = longest
+        shortest = {"text": "a", "number": 0, "date": "2026-05-01", "percent": 0}[fact.type]
+        samples["shortest"][name] = shortest if fact.required else None
+    problems = []
+    context = Context("Sender", "Street 1, 10115 City", "Title", None if is_transactional else _PROBE_URL)
+    for kind, facts in samples.items():
+        try:
+            mail = template.render(facts, None, context)
+        except InputError as error:
+            problems.append(f"{error} (with the {kind} facts)")
+            continue
+        if len(mail.subject) > SUBJECT_MAX_CHARS:
+            problems.append(
+                f"{template.name}/{SUBJECT}: found {len(mail.subject)} characters with the {kind} facts, "
+                f"allowed: {SUBJECT_MAX_CHARS}; shorten a fact with |short(30)"
+            )
+        if not (mail.subject and mail.preheader):
+            problems.append(f"{template.name}/{SUBJECT}: found an empty line with the {kind} facts, allowed: words")
+        for file, part in ((HTML_BODY, mail.html), (TEXT_BODY, mail.text)):
+            if not is_transactional and _PROBE_URL not in part:
+                problems.append(f"{template.name}/{file}: found no unsubscribe link, allowed: one in every part")
+            if context.postal_address not in part:
+                problems.append(f"{template.name}/{file}: found no postal address, allowed: one in every part")
+    return sorted(set(problems))

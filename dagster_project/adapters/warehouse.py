@@ -1,0 +1,149 @@
+"""The DuckDB warehouse: landing what was received, reading and writing relations. One process at a time."""
+
+from __future__ import annotations
+
+import contextlib
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import pyarrow as pa
+
+from dagster_project.lifecycle.errors import InputError
+from dagster_project.lifecycle.source import RawTable, SourcePack
+
+
+class Warehouse:
+    """One DuckDB file. Every connection is closed at the end of its `with`, so that dbt and the gates can follow."""
+
+    def __init__(self, path: Path, threads: int = 4) -> None:
+        self.path = path
+        self.threads = threads
+
+    @contextlib.contextmanager
+    def connect(self) -> Iterator[duckdb.DuckDBPyConnection]:
+        """A connection in UTC; raises InputError when another process holds the file or it is no DuckDB file."""
+        try:
+            connection = duckdb.connect(str(self.path), config={"threads": self.threads})
+        except duckdb.IOException as error:
+            raise InputError(_locked(self.path, error)) from error
+        except duckdb.Error as error:
+            raise InputError(f"{self.path}: can't be opened as a DuckDB warehouse: {_first_line(error)}") from error
+        try:
+            connection.execute("set TimeZone = 'UTC'")
+            yield connection
+        finally:
+            connection.close()
+
+    def rows(self, sql: str, parameters: Sequence[object] = ()) -> list[dict[str, Any]]:
+        """The rows of one query as dictionaries."""
+        with self.connect() as connection:
+            cursor = connection.execute(sql, list(parameters))
+            names = [column[0] for column in cursor.description or []]
+            return [dict(zip(names, row, strict=True)) for row in cursor.fetchall()]
+
+    def counts(self, tables: Sequence[str], schema: str = "main") -> dict[str, int]:
+        """Rows of each of these tables or views; one that isn't there is left out."""
+        with self.connect() as connection:
+            present = {
+                row[0]
+                for row in connection.execute(
+                    "select table_name from information_schema.tables where table_schema = ?", [schema]
+                ).fetchall()
+            }
+            asked = [name for name in tables if name in present]
+            if not asked:
+                return {}
+            union = " union all ".join(f"select '{name}' as name, count(*) as n from {schema}.{name}" for name in asked)
+            return dict(connection.execute(union).fetchall())
+
+    def copy_landed(self, to: Path) -> None:
+        """Copy every landed table into another warehouse file, where models can be built as of another time."""
+        with self.connect() as connection:
+            connection.execute(f"attach '{to}' as scratch")
+            connection.execute("create schema scratch.raw")
+            for (name,) in connection.execute(
+                "select table_name from information_schema.tables where table_schema = 'raw' and table_catalog <> 'scratch'"
+            ).fetchall():
+                connection.execute(f"create table scratch.raw.{name} as select * from raw.{name}")
+            connection.execute("detach scratch")
+
+    def write(self, tables: Mapping[str, pa.Table], schema: str = "main") -> dict[str, int]:
+        """Replace these tables, all or none; returns rows per table."""
+        with self.connect() as connection, _transaction(connection):
+            connection.execute(f"create schema if not exists {schema}")
+            for name, table in tables.items():
+                connection.register("arriving", table)
+                connection.execute(f"create or replace table {schema}.{name} as select * from arriving")
+                connection.unregister("arriving")
+        return {name: table.num_rows for name, table in tables.items()}
+
+    def land(self, pack: SourcePack, data: Path) -> dict[str, int]:
+        """Land a pack's files as `raw.<table>`, unchanged, all or none; returns rows per table.
+
+        Raises InputError naming the file and column when one is missing or unreadable. Columns that the
+        pack doesn't know are left out: a new column in a source must not stop the mail.
+        """
+        if not data.is_dir():
+            raise InputError(f"--data {data}: no such folder; allowed is a folder with the files of pack {pack.name}")
+        with self.connect() as connection, _transaction(connection):
+            connection.execute("create schema if not exists raw")
+            return {table.name: _land_table(connection, table, data) for table in pack.tables}
+
+
+@contextlib.contextmanager
+def _transaction(connection: duckdb.DuckDBPyConnection) -> Iterator[None]:
+    connection.execute("begin")
+    try:
+        yield
+    except BaseException:
+        # DuckDB has rolled back by itself when the disk is full; a second rollback would hide that error.
+        with contextlib.suppress(duckdb.Error):
+            connection.execute("rollback")
+        raise
+    connection.execute("commit")
+
+
+def _land_table(connection: duckdb.DuckDBPyConnection, table: RawTable, data: Path) -> int:
+    if not any(data.glob(table.path)):
+        if table.is_optional:
+            connection.execute(
+                f"create or replace table raw.{table.name} ({', '.join(f'{name} varchar' for name in table.columns)})"
+            )
+            return 0
+        raise InputError(f"{data / table.path}: no such file; pack needs it for {table.name}")
+    file = str(data / table.path)
+    # CSV is landed as text: a cast belongs to staging, where what can't be cast is counted and not lost.
+    reader = "read_csv(?, all_varchar = true, header = true)" if ".csv" in table.path else "read_parquet(?)"
+    try:
+        found = [row[0] for row in connection.execute(f"describe select * from {reader}", [file]).fetchall()]
+        missing = [name for name in table.columns if name not in found]
+        if missing:
+            raise InputError(
+                f"{file}: column {', '.join(missing)} is missing; found {', '.join(found)}; "
+                f"needed are {', '.join(table.columns)}"
+            )
+        connection.execute(
+            f"create or replace table raw.{table.name} as select {', '.join(table.columns)} from {reader}", [file]
+        )
+    except duckdb.Error as error:
+        if "No space left" in str(error):
+            raise InputError(f"{table.name}: the disk is full: {_first_line(error)}") from error
+        kind = "CSV" if ".csv" in table.path else "Parquet"
+        raise InputError(f"{file}: not readable as {kind}: {_first_line(error)}") from error
+    (rows,) = connection.execute(f"select count(*) from raw.{table.name}").fetchone() or (0,)
+    return int(rows)
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).strip().splitlines()[0][:300]
+
+
+def _locked(path: Path, error: duckdb.IOException) -> str:
+    holder = re.search(r"PID (\d+)", str(error))
+    if "lock" in str(error).lower():
+        who = f"process {holder[1]}" if holder else "another process"
+        return f"{path}: the warehouse is locked by {who}; one process at a time may open it"
+    return f"{path}: the warehouse can't be opened: {_first_line(error)}"

@@ -1,0 +1,357 @@
+"""The `postrider` command: reads arguments, calls one function, prints what came of it."""
+
+from __future__ import annotations
+
+import atexit
+import json
+import os
+import sys
+from collections.abc import Callable
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from typer.exceptions import TyperException
+
+from dagster_project.lifecycle.errors import InputError, Refusal
+
+DONE, NO, WRONG = 0, 1, 2
+
+app = typer.Typer(
+    name="postrider",
+    help="The right message from the warehouse, and the proof of why.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+review_app = typer.Typer(help="See, approve, reject and edit drafts that wait for a person.", no_args_is_help=True)
+app.add_typer(review_app, name="review")
+
+Json = Annotated[bool, typer.Option("--json", help="one JSON object on standard output, for machines")]
+AsOf = Annotated[str | None, typer.Option("--as-of", help="time of the tick, ISO 8601; without a zone it is UTC")]
+Source = Annotated[str | None, typer.Option("--source", help="source pack: demo or yammer")]
+Data = Annotated[Path | None, typer.Option("--data", help="folder with the source's files")]
+Reason = Annotated[str, typer.Option("--reason", help="why; it stands in the audit trail")]
+Actor = Annotated[str, typer.Option("--by", envvar="USER", help="who; it stands in the audit trail")]
+
+
+def main() -> None:
+    """Run the command line; an error is one line on standard error, exit code 1 for a no and 2 for wrong input."""
+    arguments = [argument for argument in sys.argv[1:] if argument != "--debug"]
+    is_debugging = len(arguments) < len(sys.argv) - 1
+    code, line = DONE, None
+    try:
+        code = app(args=arguments, standalone_mode=False) or DONE
+    except typer.Exit as stop:
+        code = stop.exit_code
+    except typer.Abort:
+        code, line = NO, "stopped"
+    except TyperException as error:
+        said = getattr(error, "format_message", error.__str__)()
+        code, line = (WRONG, f"{said} (--help shows how)") if said.strip() else (DONE, None)  # silent: it has shown help
+    except (KeyboardInterrupt, Exception) as error:
+        if is_debugging:
+            raise
+        code, line = _said(error)
+    if line is not None:
+        print(f"postrider: {' '.join(line.split())}", file=sys.stderr)
+    _exit(code)
+
+
+def _said(error: BaseException) -> tuple[int, str]:
+    """Exit code and one line for whatever stopped a command."""
+    if isinstance(error, Refusal):
+        return NO, str(error)
+    if isinstance(error, KeyboardInterrupt):
+        return NO, "stopped"
+    if isinstance(error, (InputError, OSError)):
+        return WRONG, str(error)
+    return WRONG, f"{type(error).__name__}: {error} (--debug shows where)"
+
+
+def _exit(code: int) -> None:
+    """Leave after every exit handler has run, without the interpreter's own teardown.
+
+    DuckDB's binding prints some forty lines about leaked objects during that teardown once Great Expectations has
+    used it; they mean nothing and would end each run with alarm.
+    """
+    if "great_expectations" in sys.modules and "pytest" not in sys.modules:
+        atexit._run_exitfuncs()  # noqa: SLF001
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(code)
+    sys.exit(code)
+
+
+def _home(source: str | None = None, data: Path | None = None) -> Any:
+    """The home that the environment, `.env` and these options name."""
+    from dagster_project.commands.settings import open_home
+
+    return open_home(source, data)
+
+
+def _time(text: str | None) -> datetime | None:
+    """UTC, naive, whole seconds."""
+    if text is None:
+        return None
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError as error:
+        raise InputError(f"--as-of {text}: not a time; allowed is ISO 8601 such as 2026-09-01T09:00:00Z") from error
+    return moment.astimezone(UTC).replace(tzinfo=None, microsecond=0) if moment.tzinfo else moment.replace(microsecond=0)
+
+
+def _show(answer: Any, as_json: bool, lines: Callable[[Any], None]) -> None:
+    """Print an answer for machines or for people."""
+    if as_json:
+        print(json.dumps(answer, default=str, ensure_ascii=False))
+    else:
+        lines(answer)
+
+
+@app.command()
+def run(as_of: AsOf = None, source: Source = None, data: Data = None, as_json: Json = False) -> None:
+    """One tick: read the source, decide, draft, review, deliver, evaluate.
+
+    Example: postrider run --as-of 2026-09-01T10:00:00Z
+    """
+    from dagster_project.commands import report
+    from dagster_project.commands.run import run as run_command
+
+    with report.progress(quiet=as_json) as listener:
+        outcome = run_command(_home(source, data), _time(as_of), listener)
+    _show(outcome.as_dict(), as_json, report.show_run)
+    if outcome.error:
+        raise Refusal(outcome.error)
+
+
+@app.command()
+def explain(
+    user: Annotated[str, typer.Option("--user", help="user_id, also of somebody who never qualified")],
+    campaign: Annotated[str | None, typer.Option("--campaign", help="only this campaign")] = None,
+    as_of: AsOf = None,
+    source: Source = None,
+    as_json: Json = False,
+) -> None:
+    """Why somebody did or didn't get a message: conditions, rules, verdict, recipe, attempts.
+
+    Example: postrider explain --user u000042 --campaign setup_stalled
+    """
+    from dagster_project.commands import report
+    from dagster_project.commands.explain import explain as explain_command
+
+    _show(explain_command(_home(source), user, campaign, _time(as_of)), as_json, report.show_explanation)
+
+
+@app.command()
+def preview(
+    campaign: Annotated[str, typer.Argument(help="campaign_id")],
+    user: Annotated[str | None, typer.Option("--user", help="somebody who is a candidate; default the first")] = None,
+    variant: Annotated[str, typer.Option("--variant", help="template variant")] = "default",
+    out: Annotated[Path | None, typer.Option("--out", help="folder; default <home>/previews")] = None,
+    as_json: Json = False,
+) -> None:
+    """Write the mail as HTML, text and, where Chromium is found, a picture. Plans and sends nothing.
+
+    Example: postrider preview setup_stalled
+    """
+    from dagster_project.commands.preview import preview as preview_command
+
+    answer = preview_command(_home(), campaign, user, variant, out)
+    _show(answer, as_json, lambda found: print(found["subject"], *found["files"], sep="\n"))
+
+
+@app.command()
+def check(
+    source: Source = None,
+    settings: Annotated[bool, typer.Option("--settings", help="list every setting, secrets masked")] = False,
+    as_json: Json = False,
+) -> None:
+    """Check settings, policies, triggers and templates without running anything.
+
+    Example: postrider check
+    """
+    from dagster_project.commands import report
+    from dagster_project.commands.check import check as check_command
+
+    answer = check_command(_home(source), settings)
+    _show(answer, as_json, report.show_check)
+    if not answer["ok"]:
+        raise Refusal(f"{len(answer['problems'])} problem(s) found")
+
+
+@app.command()
+def campaigns(source: Source = None, as_json: Json = False) -> None:
+    """Every campaign: what it is for, whether it is live, its last audience.
+
+    Example: postrider campaigns
+    """
+    from dagster_project.commands import report
+    from dagster_project.commands.controls import campaigns as campaigns_command
+
+    _show(campaigns_command(_home(source)), as_json, report.show_campaigns)
+
+
+@app.command()
+def pause(
+    campaign: Annotated[str, typer.Argument(help="campaign_id")], reason: Reason, by: Actor, as_json: Json = False
+) -> None:
+    """Send nothing more of one campaign, at once, until it is resumed.
+
+    Example: postrider pause winback --reason "wrong discount in the text"
+    """
+    from dagster_project.commands.controls import pause as pause_command
+
+    _show(pause_command(_home(), campaign, by, reason), as_json, lambda answer: print(answer["said"]))
+
+
+@app.command()
+def resume(
+    campaign: Annotated[str | None, typer.Argument(help="campaign_id; without it the kill switch is lifted")] = None,
+    reason: Reason = "resumed",
+    by: Actor = "operator",
+    as_json: Json = False,
+) -> None:
+    """Lift a pause, or without a campaign the kill switch.
+
+    Example: postrider resume winback
+    """
+    from dagster_project.commands.controls import resume as resume_command
+
+    _show(resume_command(_home(), campaign, by, reason), as_json, lambda answer: print(answer["said"]))
+
+
+@app.command()
+def kill(reason: Reason, by: Actor = "operator", as_json: Json = False) -> None:
+    """Stop all sending, at once, everywhere. `postrider resume` lifts it.
+
+    Example: postrider kill --reason "bounces rise"
+    """
+    from dagster_project.commands.controls import kill as kill_command
+
+    _show(kill_command(_home(), by, reason), as_json, lambda answer: print(answer["said"]))
+
+
+@app.command()
+def verify(as_json: Json = False) -> None:
+    """Recompute the audit chain and check every invariant of the ledger.
+
+    Example: postrider verify
+    """
+    from dagster_project.commands import report
+
+    with _home().ledger() as ledger:
+        answer = ledger.verify()
+    _show(answer, as_json, report.show_verify)
+    if not answer["ok"]:
+        raise Refusal("the ledger doesn't hold: " + "; ".join(report.broken(answer)))
+
+
+@app.command()
+def demo(
+    users: Annotated[int, typer.Option("--users", help="people")] = 10_000,
+    days: Annotated[int, typer.Option("--days", help="days of history")] = 120,
+    seed: Annotated[int, typer.Option("--seed", help="another seed makes another company")] = 7,
+    out: Annotated[Path | None, typer.Option("--out", help="folder; default <home>/demo")] = None,
+    as_json: Json = False,
+) -> None:
+    """Make the synthetic company's data as Parquet, the same for the same seed.
+
+    Example: postrider demo --users 100000 --days 180 --out big
+    """
+    from dagster_project.commands.demo import demo as demo_command
+
+    answer = demo_command(_home(), users, days, seed, out)
+    _show(answer, as_json, lambda found: print(f"{found['events']:,} events of {found['users']:,} users in {found['out']}"))
+
+
+@app.command()
+def ui(port: Annotated[int, typer.Option("--port", help="on 127.0.0.1")] = 3000) -> None:
+    """Lineage, runs and gates in the browser, on this machine only.
+
+    Example: postrider ui --port 3000
+    """
+    from dagster_project.commands.ui import ui as ui_command
+
+    ui_command(_home(), port)
+
+
+@review_app.command("list")
+def review_list(as_json: Json = False) -> None:
+    """Drafts that wait for a person.
+
+    Example: postrider review list
+    """
+    from dagster_project.commands import report
+    from dagster_project.commands.review import waiting
+
+    _show(waiting(_home()), as_json, report.show_waiting)
+
+
+@review_app.command("show")
+def review_show(message: Annotated[str, typer.Argument(help="message_id")], as_json: Json = False) -> None:
+    """One draft with its facts and history.
+
+    Example: postrider review show 3f2a…
+    """
+    from dagster_project.commands import report
+    from dagster_project.commands.review import show
+
+    _show(show(_home(), message), as_json, report.show_draft)
+
+
+@review_app.command("approve")
+def review_approve(
+    messages: Annotated[list[str], typer.Argument(help="message_ids, or a campaign_id for all that wait in it")],
+    by: Actor,
+    reason: Reason = "approved",
+    as_json: Json = False,
+) -> None:
+    """Let drafts go out at the next delivery. Binds to the text as it stands now.
+
+    Example: postrider review approve churn_risk --by ana
+    """
+    from dagster_project.commands.review import decide
+
+    _show(decide(_home(), messages, "approve", by, reason), as_json, lambda answer: print(answer["said"]))
+
+
+@review_app.command("reject")
+def review_reject(
+    messages: Annotated[list[str], typer.Argument(help="message_ids, or a campaign_id for all that wait in it")],
+    by: Actor,
+    reason: Reason,
+    as_json: Json = False,
+) -> None:
+    """Cancel drafts for good; these messages are never sent.
+
+    Example: postrider review reject 3f2a… --by ana --reason "tone"
+    """
+    from dagster_project.commands.review import decide
+
+    _show(decide(_home(), messages, "reject", by, reason), as_json, lambda answer: print(answer["said"]))
+
+
+@review_app.command("edit")
+def review_edit(
+    message: Annotated[str, typer.Argument(help="message_id")],
+    by: Actor,
+    subject: Annotated[str | None, typer.Option("--subject", help="the new subject")] = None,
+    replace: Annotated[list[str] | None, typer.Option("--replace", help='"old words=>new words", in HTML and text')] = None,
+    reason: Reason = "edited",
+    as_json: Json = False,
+) -> None:
+    """Change the words of a draft. It gets a new hash, and an approval given before is void.
+
+    Example: postrider review edit 3f2a… --by ana --replace "Hi=>Hello"
+    """
+    from dagster_project.commands.review import edit
+
+    answer = edit(_home(), message, by, subject, replace or [], reason)
+    _show(answer, as_json, lambda found: print(found["said"]))
+
+
+if __name__ == "__main__":
+    main()

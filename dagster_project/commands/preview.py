@@ -1,0 +1,39 @@
+"""`postrider preview`: a campaign's mail as files, for one candidate."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from dagster_project.adapters.decisions import candidate_of
+from dagster_project.adapters.preview import find_chromium, write_preview
+from dagster_project.home import Home
+from dagster_project.lifecycle.errors import InputError
+from dagster_project.lifecycle.planning import planned_messages
+
+
+def preview(home: Home, campaign_id: str, user_id: str | None, variant: str, out: Path | None) -> dict[str, Any]:
+    """Draft one candidate's mail without planning it, and write it as HTML, text and, with Chromium, PNG."""
+    if campaign_id not in home.policies:
+        raise InputError(f"{campaign_id}: unknown campaign; allowed are {', '.join(sorted(home.policies))}")
+    row = candidate_of(home.warehouse, campaign_id, user_id) if home.settings.warehouse_path.exists() else None
+    if row is None:
+        who = f"user {user_id}" if user_id else "nobody"
+        raise InputError(f"{campaign_id}: {who} is a candidate at the last tick; `postrider run` makes one")
+    (message,) = planned_messages([row | {"verdict": "send", "variant": variant, "decision_id": "preview"}])
+    batch = home.draft([message])
+    if batch.failures:
+        raise InputError(batch.failures[message.message_id])
+    (draft,) = batch.drafts
+    folder = out or home.path / "previews"
+    files = write_preview(draft, folder, find_chromium())
+    return {
+        "campaign_id": campaign_id,
+        "user_id": message.user_id,
+        "subject": draft.subject,
+        "mode": draft.mode,
+        "fallback_reason": draft.fallback_reason,
+        "facts": json.loads(row["facts"]),
+        "files": [str(file) for file in files],
+    }

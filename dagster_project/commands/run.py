@@ -1,0 +1,141 @@
+"""`postrider run`: one tick, watched stage by stage, and what it came to."""
+
+from __future__ import annotations
+
+import dataclasses
+import time
+import uuid
+from collections import Counter, defaultdict
+from collections.abc import Callable, Mapping
+from datetime import datetime
+from typing import Any
+
+from dagster_project.home import Home
+from dagster_project.lifecycle.errors import InputError
+from dagster_project.lifecycle.message import content_hash
+from dagster_project.lifecycle.stages import STAGES
+
+StageListener = Callable[[str, str, float], None]
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Report:
+    """What one tick came to: the object that `run --json` prints."""
+
+    as_of: str
+    run_id: str
+    stages: Mapping[str, Mapping[str, Any]]
+    verdicts: Mapping[str, int]
+    reasons: Mapping[str, int]
+    gates: list[Mapping[str, Any]]
+    drafts: Mapping[str, int]  # by mode, of the drafts made in this tick
+    fallbacks: Mapping[str, int]  # why drafts of assisted campaigns came from the template
+    deliveries: Mapping[str, int]  # by state, of the messages this tick touched
+    campaigns: Mapping[str, Mapping[str, int]]  # verdicts per campaign
+    decisions_hash: str | None
+    error: str | None
+    seconds: float
+
+    def as_dict(self) -> dict[str, Any]:
+        return dataclasses.asdict(self)
+
+
+def run(home: Home, as_of: datetime | None, listener: StageListener) -> Report:
+    """One tick of a home at `as_of` (default: the pack's own, or now). Holds the home alone while it runs.
+
+    Raises InputError when the call or its input is wrong. A stage that says no is in the report's `error`.
+    """
+    started = time.monotonic()
+    with home.alone():
+        home.preflight(listener)
+        as_of = as_of or home.default_as_of()
+        from dagster_project.defs.tick import run_tick
+        from dagster_project.definitions import defs
+
+        run_id = str(uuid.uuid4())
+        outcome = run_tick(defs(), home, run_id, as_of, listener)
+        decided = "decide" in outcome.seconds and "decide" not in outcome.failures
+        decisions = home.decisions(as_of) if decided else []
+        campaigns = _by_campaign(decisions)
+        with home.ledger() as ledger:
+            tick = ledger.tick(run_id)
+            if tick.run_id == run_id:  # else not even begun: its time was refused
+                ledger.finish_tick(
+                    run_id,
+                    "done" if outcome.succeeded else "failed" if outcome.input_error else "stopped",
+                    {name: (sum(verdicts.values()), verdicts.get("send", 0)) for name, verdicts in campaigns.items()},
+                    {"decisions_hash": decisions_hash(decisions)},
+                )
+            gates = ledger.gates(run_id)
+            drafts = [draft for _, draft in ledger.drafts(run_id=run_id, states=None)]
+            states = Counter(message.state for message in ledger.messages(since=tick.started_at))
+    if outcome.input_error:
+        raise InputError(outcome.input_error)
+    failed = {gate.stage: [line["sentence"] for line in _gate(gate)["failed"]] for gate in gates}
+    return Report(
+        as_of=f"{as_of.isoformat()}Z",
+        run_id=run_id,
+        stages=_stages(home, outcome.seconds, len(decisions), len(drafts), states),
+        verdicts=_counts(row["verdict"] for row in decisions),
+        reasons=_counts(row["reason"] for row in decisions),
+        gates=[_gate(gate) for gate in gates],
+        drafts=_counts(draft.mode for draft in drafts),
+        fallbacks=_counts(draft.fallback_reason for draft in drafts if draft.fallback_reason),
+        deliveries=dict(states),
+        campaigns=campaigns,
+        decisions_hash=decisions_hash(decisions) if decided else None,
+        error=_error(outcome.failures, failed),
+        seconds=round(time.monotonic() - started, 2),
+    )
+
+
+def decisions_hash(decisions: list[dict[str, Any]]) -> str:
+    """One hash over every candidate's verdict, reason, variant and window: equal data and time give an equal hash."""
+    return content_hash(
+        {row["message_id"]: [row["verdict"], row["reason"], row["variant"], row["send_after"]] for row in decisions}
+    )
+
+
+def _counts(words: Any) -> dict[str, int]:
+    return dict(sorted(Counter(words).items(), key=lambda item: (-item[1], item[0])))
+
+
+def _by_campaign(decisions: list[dict[str, Any]]) -> dict[str, dict[str, int]]:
+    campaigns: dict[str, Counter[str]] = defaultdict(Counter)
+    for row in decisions:
+        campaigns[row["campaign_id"]][row["verdict"]] += 1
+    return {name: dict(sorted(verdicts.items())) for name, verdicts in sorted(campaigns.items())}
+
+
+def _stages(
+    home: Home, seconds: Mapping[str, float], candidates: int, drafts: int, states: Mapping[str, int]
+) -> dict[str, dict[str, Any]]:
+    """Seconds of each stage that ran, and the count that tells whether it did its work."""
+    counts: dict[str, Mapping[str, Any]] = {
+        "ingest": {"rows": home.warehouse.counts([table.name for table in home.pack.tables], schema="raw")},
+        "enrich": {"users": home.warehouse.counts(["int_users_enriched"]).get("int_users_enriched", 0)},
+        "score": {"candidates": home.warehouse.counts(["int_candidates_unioned"]).get("int_candidates_unioned", 0)},
+        "decide": {"candidates": candidates},
+        "draft": {"drafts": drafts},
+        "review": {"in_review": states.get("in_review", 0)},
+        "deliver": {"sent": states.get("sent", 0)},
+        "evaluate": {"outcomes": home.warehouse.counts(["fct_outcomes"]).get("fct_outcomes", 0)},
+    }
+    return {name: {"seconds": round(seconds[name], 2), **counts[name]} for name in STAGES if name in seconds}
+
+
+def _gate(gate: Any) -> dict[str, Any]:
+    return {
+        "stage": gate.stage,
+        "passed": gate.passed,
+        "expectations": len(gate.results),
+        "failed": [line for line in gate.results if not line["passed"] and line["severity"] == "critical"],
+        "warnings": [line for line in gate.results if not line["passed"] and line["severity"] == "warning"],
+    }
+
+
+def _error(failures: Mapping[str, str], failed: Mapping[str, list[str]]) -> str | None:
+    """What stopped the tick: a gate's own sentences where a gate did, else the stage's line."""
+    if not failures:
+        return None
+    return "; ".join(f"{stage}: {' '.join(failed.get(stage, [])) or line}" for stage, line in failures.items())

@@ -1,0 +1,47 @@
+"""Draft: what each person would read."""
+
+import dagster as dg
+
+from dagster_project.adapters.decisions import current_verdicts
+from dagster_project.defs.resources import HomeResource
+from dagster_project.lifecycle.planning import as_planned, planned_messages, withdrawn
+from dagster_project.lifecycle.relations import draft_rows
+
+UNROUTED = ("planned", "drafted")  # nobody has judged these yet: drafted anew, so that a mended template counts
+UNSENT = ("planned", "drafted", "in_review", "approved", "deferred")
+
+
+@dg.asset(
+    deps=["fct_decisions"], group_name="draft", kinds={"python", "jinja"}, owners=["team:lifecycle"], code_version="1"
+)
+def drafts(context: dg.AssetExecutionContext, home: HomeResource) -> dg.MaterializeResult:
+    """One row per message that waits to be sent, with every word its recipient would read.
+
+    Made from the campaign's template; in assisted campaigns a language model may fill named slots, and whatever
+    it writes that is too long, unfounded or not plain text is replaced by the template's own words.
+    """
+    with home.ledger() as ledger:
+        tick = ledger.tick(context.run_id)
+        verdicts = current_verdicts(home.warehouse, tick.as_of)
+        waiting = ledger.messages(UNSENT, tick.source_pack)
+        cancelled = ledger.cancel(withdrawn(waiting, verdicts), context.run_id, tick.as_of)
+        planned = ledger.plan(planned_messages(verdicts), context.run_id, tick.as_of, tick.source_pack)
+        batch = home.draft([as_planned(message) for message in ledger.messages(UNROUTED, tick.source_pack)])
+        ledger.put_artifacts(batch.artifacts)
+        ledger.record_drafts(batch.drafts, context.run_id, tick.as_of)
+        rows = draft_rows(
+            ledger.messages(UNSENT, tick.source_pack),
+            {message.message_id: draft for message, draft in ledger.drafts(source_pack=tick.source_pack)},
+            home.policies,
+        )
+    home.warehouse.write({"drafts": rows})
+    return dg.MaterializeResult(
+        metadata={
+            "dagster/row_count": rows.num_rows,
+            "planned": planned,
+            "cancelled": cancelled,
+            "not_drafted": sorted(set(batch.failures.values()))[:10],
+            "model_calls": sum(answer.was_called for answer in batch.answers),
+            "sample_of_subjects": sorted(set(rows.column("subject").to_pylist()[:200]) - {None})[:10],
+        }
+    )

@@ -1,0 +1,50 @@
+"""Review: who has seen a draft, and the release record that a batch needs before it may leave."""
+
+from datetime import timedelta
+
+import dagster as dg
+
+from dagster_project.defs.resources import HomeResource
+from dagster_project.lifecycle.planning import cautioned_campaigns, routes
+from dagster_project.lifecycle.relations import release_rows, review_rows
+
+REQUIRED_GATES = ("ingest", "enrich", "score", "decide", "draft", "review")
+# reference: a gate's word is good for six hours; after that the world may have changed.
+RELEASE_VALID_FOR = timedelta(hours=6)
+
+
+@dg.asset(deps=["drafts"], group_name="review", kinds={"python"}, owners=["team:lifecycle"], code_version="1")
+def reviews(context: dg.AssetExecutionContext, home: HomeResource) -> dg.MaterializeResult:
+    """One row per waiting draft, with its verdict: approved by policy or by a person, or still in review.
+
+    A campaign whose policy says `review: all`, or whose audience looked unusual to the audience gate, waits for a person.
+    """
+    with home.ledger() as ledger:
+        tick = ledger.tick(context.run_id)
+        policies = {name: policy.review for name, policy in home.policies.items()}
+        drafted = ledger.messages(("drafted",), tick.source_pack)
+        cautioned = cautioned_campaigns(ledger.gates(context.run_id))
+        ledger.route(routes(drafted, policies, cautioned), context.run_id, tick.as_of)
+        rows = review_rows(ledger.messages(("in_review", "approved", "deferred"), tick.source_pack), ledger.reviews(), home.policies)
+    home.warehouse.write({"reviews": rows})
+    verdicts = rows.column("verdict").to_pylist()
+    return dg.MaterializeResult(
+        metadata={"dagster/row_count": rows.num_rows} | {word: verdicts.count(word) for word in sorted(set(verdicts))}
+    )
+
+
+@dg.asset(deps=["reviews"], group_name="review", kinds={"python"}, owners=["team:lifecycle"], code_version="1")
+def releases(context: dg.AssetExecutionContext, home: HomeResource) -> dg.MaterializeResult:
+    """One row per release: the proof that every gate let this batch through, without which nothing is sent.
+
+    Binds the audience and every draft by hash. A changed draft falls out of its release.
+    """
+    with home.ledger() as ledger:
+        tick = ledger.tick(context.run_id)
+        release = ledger.release(
+            context.run_id, tick.as_of, tick.source_pack, REQUIRED_GATES, RELEASE_VALID_FOR, approver="gates"
+        )
+    home.warehouse.write({"releases": release_rows([release])})
+    return dg.MaterializeResult(
+        metadata={"messages": release.count, "audience_hash": release.audience_hash, "expires_at": str(release.expires_at)}
+    )

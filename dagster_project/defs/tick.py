@@ -1,0 +1,117 @@
+"""Running one tick in this process, and hearing how it goes."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+from collections import defaultdict
+from collections.abc import Callable
+from datetime import datetime
+
+import dagster as dg
+
+from dagster_project.home import Home
+from dagster_project.lifecycle.stages import STAGES
+
+# Telemetry off; one run at a time, because a DuckDB file has one process at a time.
+DAGSTER_YAML = """\
+telemetry:
+  enabled: false
+concurrency:
+  runs:
+    max_concurrent_runs: 1
+"""
+STAGE_OF_ASSET = {"drafts": "draft", "reviews": "review", "releases": "review", "deliveries": "deliver"}
+
+StageListener = Callable[[str, str, float], None]  # stage, "started" | "done" | "failed", seconds
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class TickOutcome:
+    """How the run went: seconds per stage that started, and one line per step that failed."""
+
+    succeeded: bool
+    seconds: dict[str, float]
+    failures: dict[str, str]  # stage -> one line
+    input_error: str | None  # set when the input was wrong: exit code 2
+
+
+def prepare_instance(home: Home) -> None:
+    """Run history under the home, so that the UI shows what the command line ran."""
+    folder = home.path / "dagster"
+    folder.mkdir(parents=True, exist_ok=True)
+    settings = folder / "dagster.yaml"
+    if not settings.exists():
+        settings.write_text(DAGSTER_YAML)
+    os.environ["DAGSTER_HOME"] = str(folder.resolve())
+
+
+def run_tick(definitions: dg.Definitions, home: Home, run_id: str, as_of: datetime, listener: StageListener) -> TickOutcome:
+    """One tick in this process. Never raises for what a stage did: that is in the outcome."""
+    watch = StageWatch(listener)
+    # Only what went wrong would be worth a log line, and the outcome says that better.
+    quiet = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
+    prepare_instance(home)
+    with dg.DagsterInstance.get() as instance:
+        instance.add_event_listener(run_id, watch.hear)
+        result = definitions.resolve_job_def("tick_job").execute_in_process(
+            run_config={"ops": {"ingest": {"config": {"as_of": as_of.isoformat()}}}} | quiet,
+            instance=instance,
+            run_id=run_id,
+            raise_on_error=False,
+        )
+    watch.finish()
+    return TickOutcome(result.success, dict(watch.seconds), watch.failures, watch.input_error)
+
+
+def stage_of(step_key: str) -> str:
+    """The stage of a Dagster step: assets and gates carry it in their names."""
+    for stage in STAGES:
+        if step_key in (stage, f"{stage}_models") or step_key.endswith(f"gate_{stage}"):
+            return stage
+    return STAGE_OF_ASSET[step_key]
+
+
+class StageWatch:
+    """Adds up the seconds of each stage and tells when one starts and ends."""
+
+    def __init__(self, tell: StageListener) -> None:
+        self.seconds: dict[str, float] = defaultdict(float)
+        self.failures: dict[str, str] = {}
+        self.input_error: str | None = None
+        self._tell = tell
+        self._began: dict[str, float] = {}
+        self._current: str | None = None
+
+    def hear(self, entry: dg.EventLogEntry) -> None:
+        event = entry.dagster_event
+        if event is None or event.step_key is None:
+            return
+        stage = stage_of(event.step_key)
+        if event.event_type_value == "STEP_START":
+            self._began[event.step_key] = entry.timestamp
+            if stage != self._current:
+                self.finish()
+                self._current = stage
+                self._tell(stage, "started", 0.0)
+        elif event.event_type_value in ("STEP_SUCCESS", "STEP_FAILURE"):
+            self.seconds[stage] += entry.timestamp - self._began.get(event.step_key, entry.timestamp)
+            if event.event_type_value == "STEP_FAILURE":
+                self._fail(stage, event)
+
+    def finish(self) -> None:
+        """The current stage is over."""
+        if self._current is not None:
+            self._tell(self._current, "done", self.seconds[self._current])
+            self._current = None
+
+    def _fail(self, stage: str, event: dg.DagsterEvent) -> None:
+        self._tell(stage, "failed", self.seconds[stage])
+        self._current = None
+        error = event.step_failure_data.error
+        while error is not None and error.cause is not None:
+            error = error.cause
+        text = error.message.strip() if error else "failed"
+        self.failures[stage] = " ".join(text.split())
+        if error and error.cls_name == "InputError":
+            self.input_error = self.failures[stage].split("InputError: ", 1)[-1]

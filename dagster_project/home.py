@@ -1,0 +1,213 @@
+"""Opens what the settings name: the one place where ledger, warehouse, models, templates and channel are put together."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+import tempfile
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from datetime import datetime
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from dagster_project.adapters.channels import Channel, open_channel
+from dagster_project.adapters.clock import utc_now
+from dagster_project.adapters.decisions import current_verdicts
+from dagster_project.adapters.models import Models
+from dagster_project.adapters.secret import secret_keys
+from dagster_project.adapters.templates import Library, load_templates
+from dagster_project.adapters.templates import check as check_templates
+from dagster_project.adapters.warehouse import Warehouse
+from dagster_project.adapters.writer import Writer, open_writer
+from dagster_project.demo.company import generate
+from dagster_project.demo.sources import DEMO, pack
+from dagster_project.ledger import Ledger, open_ledger
+from dagster_project.lifecycle.campaign import CampaignPolicy, policies
+from dagster_project.lifecycle.drafting import Batch, draft_all
+from dagster_project.lifecycle.errors import InputError
+from dagster_project.lifecycle.links import unsubscribe_url
+from dagster_project.lifecycle.message import PlannedMessage
+from dagster_project.lifecycle.mime import read_sender
+from dagster_project.lifecycle.source import SourcePack
+from dagster_project.settings import Settings
+
+
+class Home:
+    """One home folder with its settings. Nothing is opened before it is asked for."""
+
+    def __init__(self, settings: Settings | None = None) -> None:
+        self.settings = settings or Settings()
+
+    @property
+    def path(self) -> Path:
+        return self.settings.home_path
+
+    @property
+    def data(self) -> Path:
+        """Where the source's files are; the demo company's are made there when missing."""
+        return self.settings.data or self.path / "demo"
+
+    @property
+    def pack(self) -> SourcePack:
+        return pack(self.settings.source, self.data)
+
+    @cached_property
+    def warehouse(self) -> Warehouse:
+        return Warehouse(self.settings.warehouse_path, self.settings.threads)
+
+    @cached_property
+    def models(self) -> Models:
+        return Models(
+            project=self.settings.project / "dbt_project",
+            home=self.path,
+            warehouse=self.settings.warehouse_path,
+            source_pack=self.settings.source,
+            target=self.settings.dbt_target,
+            threads=self.settings.threads,
+        )
+
+    @cached_property
+    def policies(self) -> Mapping[str, CampaignPolicy]:
+        """Every campaign's policy; InputError for the first that isn't valid."""
+        return policies(self.models.manifest)
+
+    @cached_property
+    def templates(self) -> Library:
+        """Every template, compiled; InputError for the first that isn't valid."""
+        return load_templates(self.settings.project / "templates")
+
+    def template_problems(self) -> list[str]:
+        """One line for each way in which a template and its campaign's policy don't fit."""
+        return check_templates(
+            self.templates,
+            {name: policy.required_facts for name, policy in self.policies.items()},
+            [name for name, policy in self.policies.items() if policy.legal_basis == "transactional"],
+        )
+
+    @cached_property
+    def writer(self) -> Writer | None:
+        """The language model's client; None where no key or base URL is set, and then nothing calls out."""
+        return open_writer(
+            key=self.settings.openai_api_key,
+            base_url=self.settings.openai_base_url,
+            model=self.settings.model,
+            timeout_seconds=self.settings.model_timeout_seconds,
+            prompts=self.settings.project / "templates" / "prompts",
+        )
+
+    def draft(self, messages: Sequence[PlannedMessage]) -> Batch:
+        """Drafts of these messages, with what could not be drafted and why."""
+        keys = secret_keys(self.path, self.settings.secret_keys)
+        sender = read_sender(self.settings.sender)
+        return draft_all(
+            messages,
+            policies=self.policies,
+            template_of=self.templates.get,
+            sender_name=sender.name or sender.address,
+            postal_address=self.settings.postal_address,
+            unsubscribe_url=lambda message: unsubscribe_url(
+                self.settings.public_url, keys, message.user_id, message.message_type
+            ),
+            write=self.writer.write if self.writer else None,
+        )
+
+    def gate_parameters(self, as_of: datetime) -> dict[str, object]:
+        """What the gates of a tick are given; numbers not named here have their defaults in `expectations/`."""
+        pack = self.pack
+        return {
+            "as_of": as_of,
+            "read_at": pack.horizon or utc_now(),
+            "env": self.settings.env,
+            "source_pack": pack.name,
+            "gate": pack.gate,
+        }
+
+    def channel(self, as_of: datetime) -> Channel:
+        """The channel that the settings name, behind the environment lock; to be used in a `with`."""
+        return open_channel(
+            self.settings.channel,
+            env=self.settings.env,
+            outbox=self.outbox,
+            as_of=as_of,
+            smtp_url=self.settings.smtp_url,
+            allow_list=self.settings.allow_list,
+        )
+
+    @property
+    def outbox(self) -> Path:
+        return self.path / "outbox"
+
+    def decisions(self, as_of: datetime) -> list[dict[str, Any]]:
+        """One row per candidate of the tick at `as_of`, with the decision that stands."""
+        return current_verdicts(self.warehouse, as_of)
+
+    def delivery_arguments(self) -> dict[str, str]:
+        """Who the mail is from, as the channel's loop wants it."""
+        domain = read_sender(self.settings.sender).address.rpartition("@")[2]
+        return {"sender": self.settings.sender, "sending_domain": domain}
+
+    def default_as_of(self) -> datetime:
+        """The time of a tick that names none: when the source was read, which for a live source is now."""
+        return (self.pack.horizon or utc_now()).replace(microsecond=0)
+
+    def preflight(self, listener: Callable[[str, str, float], None]) -> None:
+        """Everything that can be wrong before a tick starts, looked at while nothing has been changed."""
+        self.prepare()
+        if self.pack.name == DEMO.name and self.settings.data is None and not self.data.exists():
+            listener("demo", "started", 0.0)
+            listener("demo", "done", generate(self.data, threads=self.settings.threads).seconds)
+        for campaign_id, policy in self.policies.items():
+            for variant in policy.variants:
+                _ = self.templates.get(campaign_id, variant)
+        with self.warehouse.connect():
+            pass
+        with self.channel(self.default_as_of()):
+            pass
+
+    def ledger(self) -> Ledger:
+        """A ledger to be used in a `with`."""
+        self.prepare()
+        return open_ledger(self.settings.ledger_location, utc_now)
+
+    def prepare(self) -> None:
+        """Make the home folder; InputError when it can't be written."""
+        try:
+            self.path.mkdir(mode=0o700, parents=True, exist_ok=True)
+            with tempfile.TemporaryFile(dir=self.path):
+                pass
+        except OSError as error:
+            raise InputError(
+                f"POSTRIDER_HOME {self.path}: {error.strerror}; allowed is a folder that this user can write"
+            ) from error
+
+    @contextlib.contextmanager
+    def alone(self) -> Iterator[None]:
+        """Hold this home for one tick: a second scheduler that fires at once is refused, it doesn't wait."""
+        self.prepare()
+        with (self.path / "tick.lock").open("a+") as lock:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError as error:
+                lock.seek(0)
+                raise InputError(
+                    f"{self.path}: a tick is running (process {lock.read().strip() or 'unknown'}); one at a time"
+                ) from error
+            lock.truncate(0)
+            lock.write(str(os.getpid()))
+            lock.flush()
+            yield
+
+    @contextlib.contextmanager
+    def as_of(self, moment: datetime, built_at: datetime) -> Iterator[Home]:
+        """This home with its models as of a moment: itself if they were built for it, else a scratch copy."""
+        if moment == built_at:
+            yield self
+            return
+        with tempfile.TemporaryDirectory(prefix="postrider-") as folder:
+            scratch = Home(self.settings.model_copy(update={"home": Path(folder), "data": self.data}))
+            self.warehouse.copy_landed(scratch.settings.warehouse_path)
+            scratch.models.adopt(self.models)
+            scratch.models.rebuild(moment)
+            yield scratch

@@ -1,0 +1,127 @@
+"""Controls (kill, pause) and suppressions: what stops messages, at once and always as it stands now."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import sqlalchemy as sa
+
+from dagster_project.ledger.chain import Write, commitment, new_salt
+from dagster_project.ledger.messages import address_key, canonical_address
+from dagster_project.ledger.rows import Control, Suppression
+from dagster_project.ledger.schema import controls, suppressions
+from dagster_project.lifecycle.errors import InputError
+from dagster_project.lifecycle.message import content_hash
+
+_SUPPRESSED_WHAT = ("user_id", "address_key", "message_type", "channel")
+
+
+def control_fields(row: Mapping[str, Any]) -> dict[str, object]:
+    """What the event of a control commits to."""
+    return {name: row[name] for name in ("name", "campaign_id", "value", "actor", "reason")}
+
+
+def suppression_fields(row: Mapping[str, Any]) -> dict[str, object]:
+    """What the event of a suppression commits to."""
+    names = ("suppression_id", "user_id", "address", "address_key", "message_type", "channel", "reason", "actor")
+    return {name: row[name] for name in names}
+
+
+def set_control(write: Write, name: str, campaign_id: str | None, value: str, actor: str, reason: str) -> bool:
+    """Set a control; False when it already had that value, and then nothing is written."""
+    write.lock_head()
+    standing = {(control.name, control.campaign_id): control.value for control in in_force(write.connection)}
+    if standing.get((name, campaign_id), "off") == value:
+        return False
+    row: dict[str, Any] = {
+        "name": name,
+        "campaign_id": campaign_id,
+        "value": value,
+        "actor": actor,
+        "reason": reason,
+        "set_at": write.now,
+        "salt": new_salt(),
+    }
+    payload = {"name": name, "value": value, "commitment": commitment(row["salt"], control_fields(row))}
+    row["seq"] = write.append("control", actor=actor, campaign_id=campaign_id, payload=payload)
+    write.connection.execute(sa.insert(controls), row)
+    return True
+
+
+def in_force(connection: sa.Connection) -> list[Control]:
+    """The newest row per name and campaign, without those switched off."""
+    newest = sa.select(sa.func.max(controls.c.seq)).group_by(controls.c.name, controls.c.campaign_id)
+    rows = connection.execute(
+        sa.select(controls)
+        .where(controls.c.seq.in_(newest), controls.c.value != "off")
+        .order_by(controls.c.name, controls.c.campaign_id)
+    )
+    return [Control(row.name, row.campaign_id, row.value, row.actor, row.reason, row.set_at) for row in rows]
+
+
+def stopped(connection: sa.Connection) -> tuple[bool, frozenset[str]]:
+    """Whether everything is killed, and which campaigns are paused."""
+    standing = in_force(connection)
+    paused = frozenset(one.campaign_id for one in standing if one.name == "pause" and one.campaign_id is not None)
+    return any(one.name == "kill" for one in standing), paused
+
+
+def suppress(
+    write: Write,
+    *,
+    reason: str,
+    actor: str,
+    user_id: str | None,
+    address: str | None,
+    message_type: str | None,
+    channel: str | None,
+) -> None:
+    """Suppress a person by id, by address, or both. The same suppression twice is one."""
+    if not user_id and not (address and address.strip()):
+        raise InputError("a suppression names a user_id or an address; found neither")
+    write.lock_head()
+    row: dict[str, Any] = {
+        "user_id": user_id or None,
+        "address": canonical_address(address) if address else None,
+        "address_key": address_key(address) if address else None,
+        "message_type": message_type,
+        "channel": channel,
+    }
+    same = sa.select(suppressions.c.suppression_id).where(
+        *(suppressions.c[name].is_not_distinct_from(row[name]) for name in _SUPPRESSED_WHAT)
+    )
+    if write.connection.execute(same).first() is not None:
+        return
+    seq = write.next_seq()
+    row |= {
+        "suppression_id": content_hash(f"suppression|{seq}")[:32],
+        "reason": reason,
+        "actor": actor,
+        "created_at": write.now,
+        "salt": new_salt(),
+        "seq": seq,
+    }
+    payload = {"suppression_id": row["suppression_id"], "user_id": user_id, "message_type": message_type}
+    payload |= {"channel": channel, "commitment": commitment(row["salt"], suppression_fields(row))}
+    write.append("suppressed", actor=actor, reason=reason, payload=payload)
+    write.connection.execute(sa.insert(suppressions), row)
+
+
+def read_suppressions(connection: sa.Connection) -> list[Suppression]:
+    """All suppressions, oldest first."""
+    columns = [suppressions.c[name] for name in Suppression.__slots__]
+    return [Suppression(*row) for row in connection.execute(sa.select(*columns).order_by(suppressions.c.seq))]
+
+
+def suppression_of(
+    connection: sa.Connection, *, user_id: str, key: str | None, message_type: str, channel: str
+) -> int | None:
+    """The seq of the earliest suppression that covers this person and kind of message, or None."""
+    return connection.execute(
+        sa.select(sa.func.min(suppressions.c.seq)).where(
+            sa.or_(suppressions.c.user_id == user_id, suppressions.c.address_key == key),
+            sa.or_(suppressions.c.message_type.is_(None), suppressions.c.message_type == message_type),
+            sa.or_(suppressions.c.channel.is_(None), suppressions.c.channel == channel),
+        )
+    ).scalar()

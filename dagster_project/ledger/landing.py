@@ -1,0 +1,81 @@
+"""The ledger as tables for the warehouse. Typed also when empty; times are microseconds, naive UTC."""
+
+from __future__ import annotations
+
+import pyarrow as pa
+import sqlalchemy as sa
+
+from dagster_project.ledger.controls import in_force
+from dagster_project.ledger.schema import messages, suppressions, tick_audience, ticks
+
+_TIME = pa.timestamp("us")
+
+
+def _schema(text: str, *times: str, integers: tuple[str, ...] = ()) -> pa.Schema:
+    """Columns in the order of `text`, which are strings unless named as times or integers."""
+    kinds = {name: _TIME for name in times} | {name: pa.int64() for name in integers}
+    return pa.schema([(name, kinds.get(name, pa.string())) for name in text.split()])
+
+
+LANDED = {
+    "raw_ledger_messages": _schema(
+        "message_id source_pack campaign_id user_id account_id occurrence_key message_type channel variant state"
+        " state_reason decision_id planned_as_of sent_as_of updated_at",
+        "planned_as_of",
+        "sent_as_of",
+        "updated_at",
+    ),
+    "raw_ledger_suppressions": _schema(
+        "suppression_id user_id address message_type channel reason created_at", "created_at"
+    ),
+    "raw_ledger_controls": _schema("name campaign_id value actor reason set_at", "set_at"),
+    "raw_ledger_ticks": _schema(
+        "run_id source_pack as_of status campaign_id candidates sends", "as_of", integers=("candidates", "sends")
+    ),
+}
+DELIVERIES = _schema(
+    "message_id source_pack campaign_id user_id account_id message_type channel state state_reason attempts planned_as_of"
+    " sent_as_of draft_hash recipe_id run_id",
+    "planned_as_of",
+    "sent_as_of",
+    integers=("attempts",),
+)
+
+
+def land(connection: sa.Connection, source_pack: str) -> dict[str, pa.Table]:
+    """Messages and finished ticks of this pack; suppressions and controls of all, for they hold whatever the source."""
+    controls = LANDED["raw_ledger_controls"]
+    standing = [{name: getattr(one, name) for name in controls.names} for one in in_force(connection)]
+    finished = (
+        sa.select(ticks, tick_audience)
+        .join_from(tick_audience, ticks)
+        .where(ticks.c.source_pack == source_pack, ticks.c.status != "running")
+        .order_by(ticks.c.as_of, ticks.c.run_id, tick_audience.c.campaign_id)
+    )
+    return {
+        "raw_ledger_messages": _of_messages(connection, LANDED["raw_ledger_messages"], source_pack),
+        "raw_ledger_suppressions": _table(
+            connection, sa.select(suppressions).order_by(suppressions.c.seq), LANDED["raw_ledger_suppressions"]
+        ),
+        "raw_ledger_controls": pa.Table.from_pylist(standing, schema=controls),
+        "raw_ledger_ticks": _table(connection, finished, LANDED["raw_ledger_ticks"]),
+    }
+
+
+def deliveries(connection: sa.Connection, source_pack: str) -> pa.Table:
+    """One row per message ever planned of this pack."""
+    return _of_messages(connection, DELIVERIES, source_pack)
+
+
+def _of_messages(connection: sa.Connection, schema: pa.Schema, source_pack: str) -> pa.Table:
+    query = sa.select(messages).where(messages.c.source_pack == source_pack).order_by(messages.c.message_id)
+    return _table(connection, query, schema)
+
+
+def _table(connection: sa.Connection, query: sa.Select[tuple[object, ...]], schema: pa.Schema) -> pa.Table:
+    columns = [query.selected_columns[name] for name in schema.names]
+    rows = connection.execute(query.with_only_columns(*columns)).all()
+    values = zip(*rows, strict=True) if rows else ([] for _ in schema)
+    return pa.Table.from_arrays(
+        [pa.array(list(column), type=field.type) for column, field in zip(values, schema, strict=True)], schema=schema
+    )

@@ -1,0 +1,138 @@
+"""What the ledger hands out: immutable rows. Times are UTC and naive."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any, Literal
+
+from dagster_project.lifecycle.message import Draft, State
+
+TickStatus = Literal["running", "done", "stopped", "failed"]
+ReviewVerdict = Literal["in_review", "approved", "rejected"]
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class TickRow:
+    """One tick: one run of one source pack at one `as_of`."""
+
+    run_id: str
+    source_pack: str
+    as_of: datetime
+    status: TickStatus
+    summary: Mapping[str, Any]
+    started_at: datetime
+    finished_at: datetime | None
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Message:
+    """One message as it stands now, with whom it is for. `email` and `facts` are empty once the person is erased."""
+
+    message_id: str
+    source_pack: str
+    campaign_id: str
+    user_id: str
+    account_id: str | None
+    occurrence_key: str
+    decision_id: str
+    policy_hash: str
+    message_type: str
+    channel: str
+    variant: str
+    locale: str | None
+    send_after: datetime | None
+    send_before: datetime | None
+    state: State
+    state_reason: str | None
+    lease: int  # of the last claim; 0 before the first
+    attempts: int
+    draft_revision: int  # 0 before the first draft
+    draft_hash: str | None
+    recipe_id: str | None
+    release_id: str | None
+    run_id: str  # the tick that planned it
+    planned_as_of: datetime
+    sent_as_of: datetime | None
+    updated_at: datetime
+    email: str
+    facts: Mapping[str, Any]
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class ReviewRow:
+    """The review of one message's current draft."""
+
+    message_id: str
+    campaign_id: str
+    draft_hash: str
+    verdict: ReviewVerdict
+    reviewer: str | None  # 'policy' when the campaign asks for no review
+    reason: str | None
+    reviewed_at: datetime | None
+    run_id: str | None
+    as_of: datetime | None
+    requested_at: datetime
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class GateRow:
+    """One run of one gate."""
+
+    run_id: str
+    as_of: datetime
+    stage: str
+    passed: bool
+    results: list[dict[str, Any]]
+    recorded_at: datetime
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Release:
+    """The permission to send: these drafts to this audience, until it expires."""
+
+    release_id: str
+    run_id: str
+    source_pack: str
+    as_of: datetime
+    count: int
+    audience_hash: str
+    drafts_hash: str
+    approver: str
+    recorded_at: datetime
+    expires_at: datetime
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Claim:
+    """One message held by one worker. Every later write names the lease, and fails when it is no longer the current one."""
+
+    message: Message
+    draft: Draft
+    lease: int
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Control:
+    """One control in force. `campaign_id` None means all campaigns."""
+
+    name: Literal["kill", "pause", "rollout"]
+    campaign_id: str | None
+    value: str
+    actor: str
+    reason: str
+    set_at: datetime
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Suppression:
+    """One person (by id, by address, or both) who must not be mailed. None means: every message type, every channel."""
+
+    suppression_id: str
+    user_id: str | None
+    address: str | None
+    message_type: str | None
+    channel: str | None
+    reason: str
+    created_at: datetime

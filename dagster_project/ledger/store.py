@@ -1,0 +1,315 @@
+"""The ledger: one object, one transaction per call, one line per promise. The work is done in the files beside this one."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Mapping, Sequence
+from datetime import datetime, timedelta
+from types import TracebackType
+from typing import Any, Literal, Self
+
+import pyarrow as pa
+
+from dagster_project.ledger import artifacts, claims, controls, invariants, landing, releases, reviews, story, ticks
+from dagster_project.ledger import messages as mail  # `messages` is what callers hand to `plan`
+from dagster_project.ledger.database import Database, utc
+from dagster_project.ledger.reviews import Route
+from dagster_project.ledger.rows import (
+    Claim,
+    Control,
+    GateRow,
+    Message,
+    Release,
+    ReviewRow,
+    ReviewVerdict,
+    Suppression,
+    TickRow,
+)
+from dagster_project.ledger.transitions import OPEN
+from dagster_project.lifecycle.message import Draft, Outcome, PlannedMessage, State
+
+
+def open_ledger(url: str, clock: Callable[[], datetime]) -> Ledger:
+    """Open the ledger at this URL (`sqlite:///…` or `postgresql://…`), made or migrated to the newest schema as needed.
+
+    `clock` gives the time at which things are recorded. InputError, in one line with the password masked, when the database cannot be
+    reached or written, is not a ledger, or has a schema revision that this version doesn't know.
+    """
+    return Ledger(Database(url, clock))
+
+
+class Ledger:
+    """The record of effects. Every method is one transaction: done and recorded in the chain, or not done.
+
+    `as_of` is the tick's time; when a thing was recorded is the clock's. InputError and Refusal leave everything as it was.
+    """
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self.url = database.url  # without its password
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        self._database.close()
+
+    # --- ticks
+
+    def begin_tick(self, run_id: str, as_of: datetime, source_pack: str) -> None:
+        """InputError when a tick of this pack with a later `as_of` is recorded: history can't be sent again."""
+        with self._database.write() as write:
+            ticks.begin(write, run_id, utc(as_of), source_pack)
+
+    def finish_tick(
+        self,
+        run_id: str,
+        status: Literal["done", "stopped", "failed"],
+        audience: Mapping[str, tuple[int, int]],
+        summary: Mapping[str, Any],
+    ) -> None:
+        """Close the tick; `audience` is campaign → (candidates, sends)."""
+        with self._database.write() as write:
+            ticks.finish(write, run_id, status, audience, summary)
+
+    def last_tick(self, source_pack: str | None = None) -> TickRow | None:
+        """The tick with the latest `as_of`, of this pack or of any."""
+        with self._database.read() as connection:
+            return ticks.last(connection, source_pack)
+
+    def tick(self, run_id: str) -> TickRow:
+        """The tick that this run is; for a run that only delivers, the last tick. InputError when there is none."""
+        with self._database.read() as connection:
+            return ticks.of_run(connection, run_id)
+
+    def last_audience(self, source_pack: str) -> dict[str, tuple[int, int]]:
+        """campaign → (candidates, sends) of the last tick that was done."""
+        with self._database.read() as connection:
+            return ticks.last_audience(connection, source_pack)
+
+    # --- messages
+
+    def plan(self, messages: Sequence[PlannedMessage], run_id: str, as_of: datetime, source_pack: str) -> int:
+        """Plan what isn't in the ledger yet; returns how many that were."""
+        with self._database.write() as write:
+            return mail.plan(write, messages, run_id, utc(as_of), source_pack)
+
+    def cancel(self, reasons: Mapping[str, str], run_id: str | None, as_of: datetime, actor: str = "postrider") -> int:
+        """message_id → reason. Cancels what is unsent and not in a worker's hands; returns how many that were."""
+        with self._database.write() as write:
+            return mail.cancel(write, reasons, run_id, utc(as_of), actor)
+
+    def messages(
+        self,
+        states: Collection[State] | None = None,
+        source_pack: str | None = None,
+        message_ids: Collection[str] | None = None,
+        user_id: str | None = None,
+        since: datetime | None = None,
+    ) -> list[Message]:
+        """Messages by planned time and id; `since`: those that changed at or after this time of the clock."""
+        with self._database.read() as connection:
+            return mail.read_messages(
+                connection,
+                states=states,
+                source_pack=source_pack,
+                message_ids=message_ids,
+                user_id=user_id,
+                since=since,
+            )
+
+    def record_drafts(self, drafts: Sequence[Draft], run_id: str, as_of: datetime) -> int:
+        """planned → drafted, or drafted anew; returns how many. A message that was routed keeps the draft it has."""
+        with self._database.write() as write:
+            return mail.record_drafts(write, drafts, run_id, utc(as_of))
+
+    def drafts(
+        self,
+        message_ids: Collection[str] | None = None,
+        source_pack: str | None = None,
+        states: Collection[State] | None = OPEN,
+        run_id: str | None = None,
+    ) -> list[tuple[Message, Draft]]:
+        """Messages with their current draft, by default those that may still go out; `run_id`: drafted in that run."""
+        with self._database.read() as connection:
+            return mail.read_drafts(
+                connection, message_ids=message_ids, source_pack=source_pack, states=states, run_id=run_id
+            )
+
+    def route(self, routes: Mapping[str, Route], run_id: str, as_of: datetime) -> None:
+        """drafted → approved (by policy) or in_review, all or none."""
+        with self._database.write() as write:
+            reviews.route(write, routes, run_id, utc(as_of))
+
+    def review(
+        self,
+        message_id: str,
+        verdict: Literal["approve", "reject"],
+        reviewer: str,
+        reason: str,
+        draft_hash: str | None = None,
+    ) -> None:
+        """in_review → approved, or cancelled. Refusal when `draft_hash` is given and isn't the current draft's."""
+        with self._database.write() as write:
+            reviews.review(write, message_id, verdict, reviewer, reason, draft_hash)
+
+    def edit(self, draft: Draft, editor: str, reason: str) -> None:
+        """Replace the text of an in_review or approved message, which goes (back) into review; its release is void."""
+        with self._database.write() as write:
+            reviews.edit(write, draft, editor, reason)
+
+    def reviews(
+        self, message_ids: Collection[str] | None = None, state: ReviewVerdict | None = None
+    ) -> list[ReviewRow]:
+        """The review of each message's current draft; `state` is the review's: in_review, approved, rejected."""
+        with self._database.read() as connection:
+            return reviews.read(connection, message_ids, state)
+
+    def approved_by_people(self) -> list[str]:
+        """message_ids that a person has approved and that have not left yet."""
+        with self._database.read() as connection:
+            return reviews.approved_by_people(connection)
+
+    # --- gates and release
+
+    def record_gate(
+        self, run_id: str, as_of: datetime, stage: str, passed: bool, results: list[dict[str, Any]]
+    ) -> None:
+        with self._database.write() as write:
+            releases.record_gate(write, run_id, utc(as_of), stage, passed, results)
+
+    def gates(self, run_id: str) -> list[GateRow]:
+        """All gate runs of one tick, in order."""
+        with self._database.read() as connection:
+            return releases.read_gates(connection, run_id)
+
+    def release(
+        self,
+        run_id: str,
+        as_of: datetime,
+        source_pack: str,
+        required_stages: Sequence[str],
+        valid_for: timedelta,
+        approver: str,
+    ) -> Release:
+        """Permit the pack's approved (and deferred) messages to go out until `valid_for` from now.
+
+        Refusal, naming the stage, unless the latest run of each required gate passed within `valid_for`.
+        """
+        with self._database.write() as write:
+            return releases.release(write, run_id, utc(as_of), source_pack, required_stages, valid_for, approver)
+
+    # --- deliver
+
+    def claim(self, worker: str, limit: int, lease_seconds: float, source_pack: str | None = None) -> list[Claim]:
+        """Up to `limit` released messages for this worker alone, until the lease expires."""
+        with self._database.write() as write:
+            return claims.claim(write, worker, limit, lease_seconds, source_pack)
+
+    def mark_sending(self, claim: Claim, raw: bytes, mail_from: str, rcpt_to: str, as_of: datetime) -> str | None:
+        """None: committed to the send, which the caller must now make, once. Else the reason why it must not go out:
+        suppressed, expired (cancelled); killed, paused, not_released, release_expired, draft_changed (approved again)."""
+        with self._database.write() as write:
+            return claims.mark_sending(write, claim, raw, mail_from, rcpt_to, utc(as_of))
+
+    def record_outcome(
+        self, claim: Claim, outcome: Outcome, detail: str, provider_id: str | None, as_of: datetime
+    ) -> None:
+        """sending → sent, rejected, deferred or unknown; `not_sent` → approved. Refusal for a stale lease."""
+        with self._database.write() as write:
+            claims.record_outcome(write, claim, outcome, detail, provider_id, utc(as_of))
+
+    def release_claims(self, worker: str) -> int:
+        """claimed → approved for what this worker holds and has not begun to send; returns how many."""
+        with self._database.write() as write:
+            return claims.release_claims(write, worker)
+
+    # --- controls, suppressions
+
+    def kill(self, actor: str, reason: str) -> bool:
+        """Stop all sends. False when they were stopped already."""
+        return self._control("kill", None, "on", actor, reason)
+
+    def pause(self, campaign_id: str, actor: str, reason: str) -> bool:
+        """Stop one campaign. False when it was paused already."""
+        return self._control("pause", campaign_id, "on", actor, reason)
+
+    def resume(self, campaign_id: str | None, actor: str, reason: str) -> bool:
+        """Lift a campaign's pause, or with None the kill. False when there was nothing to lift."""
+        return self._control("kill" if campaign_id is None else "pause", campaign_id, "off", actor, reason)
+
+    def _control(self, name: str, campaign_id: str | None, value: str, actor: str, reason: str) -> bool:
+        with self._database.write() as write:
+            return controls.set_control(write, name, campaign_id, value, actor, reason)
+
+    def controls(self) -> list[Control]:
+        """The controls in force."""
+        with self._database.read() as connection:
+            return controls.in_force(connection)
+
+    def suppress(
+        self,
+        *,
+        reason: str,
+        actor: str,
+        user_id: str | None = None,
+        address: str | None = None,
+        message_type: str | None = None,
+        channel: str | None = None,
+    ) -> None:
+        """Never mail this person (this message type, this channel; None: any) again. Holds for whatever isn't `sending` yet."""
+        with self._database.write() as write:
+            controls.suppress(
+                write,
+                reason=reason,
+                actor=actor,
+                user_id=user_id,
+                address=address,
+                message_type=message_type,
+                channel=channel,
+            )
+
+    def suppressions(self) -> list[Suppression]:
+        with self._database.read() as connection:
+            return controls.read_suppressions(connection)
+
+    # --- evidence
+
+    def put_artifact(self, kind: str, name: str, content: bytes) -> str:
+        """Store content under its SHA-256, which is returned."""
+        with self._database.write() as write:
+            return artifacts.put(write, kind, name, content)
+
+    def put_artifacts(self, contents: Mapping[str, bytes]) -> None:
+        """Store the parts of recipes; the keys are the hashes of the contents."""
+        with self._database.write() as write:
+            artifacts.store(write, contents)
+
+    def artifact(self, hash: str) -> bytes:  # noqa: A002 - the word the caller uses
+        """The content behind a hash; InputError when there is none."""
+        with self._database.read() as connection:
+            return artifacts.get(connection, hash)
+
+    def story(self, message_id: str) -> dict[str, Any]:
+        """All that is known of one message, JSON-able."""
+        with self._database.snapshot() as connection:
+            return story.tell(connection, message_id)
+
+    def land(self, source_pack: str) -> dict[str, pa.Table]:
+        """The ledger's own raw tables, for the warehouse."""
+        with self._database.snapshot() as connection:
+            return landing.land(connection, source_pack)
+
+    def deliveries(self, source_pack: str) -> pa.Table:
+        """One row per message ever planned of this pack."""
+        with self._database.read() as connection:
+            return landing.deliveries(connection, source_pack)
+
+    def verify(self, accepted: Mapping[str, int] | None = None) -> dict[str, Any]:
+        """Recompute the chain and check the invariants; `accepted` is a sink's own count of messages per message_id."""
+        with self._database.snapshot() as connection:
+            return invariants.verify(connection, accepted)

@@ -1,0 +1,263 @@
+"""What a template folder declares, and how a message's facts become the words it may print. Pure.
+
+A template is trusted text written by an author; a fact is untrusted data from the product. Everything here narrows the
+second until it can be shown inside the first: one line, bounded, without characters nobody can see.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import json
+import math
+import re
+import unicodedata
+from collections.abc import Mapping
+from datetime import date, datetime
+from typing import Annotated, Literal, Protocol
+
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
+
+from dagster_project.lifecycle.errors import InputError
+from dagster_project.lifecycle.message import content_hash
+
+SUBJECT_MAX_CHARS = 78  # RFC 5322's preferred line; beyond it inboxes cut
+CONTEXT_NAMES = frozenset(
+    [
+        "sender_name",
+        "postal_address",
+        "unsubscribe_url",
+        "campaign_title",
+        "cta",
+        "why",
+        "subject",
+        "preheader",
+        "slots",
+    ]
+)
+MONTHS = (
+    "January", "February", "March", "April", "May", "June",
+    "July", "August", "September", "October", "November", "December",
+)  # fmt: skip
+
+Name = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]*$", max_length=48)]
+Line = Annotated[str, StringConstraints(min_length=1, max_length=300, pattern=r"^[^\r\n{}<>]+$")]
+
+
+Values = dict[str, str | float | None]  # facts as a template sees them; None where the product has no value
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class FactSpec(_Strict):
+    """One fact of the trigger, as this template may print it."""
+
+    type: Literal["text", "number", "date", "percent"]
+    required: bool = Field(False, description="a message without it is not drafted")
+    personal: bool = Field(False, description="the value never reaches a model; its placeholder does")
+    max_chars: int = Field(64, ge=1, le=200, description="longer text is shortened with an ellipsis")
+
+
+class SlotSpec(_Strict):
+    """One place where a model may write instead of the deterministic words."""
+
+    description: Line
+    max_chars: int = Field(ge=1, le=600, description="after the placeholders are filled")
+    placeholders: tuple[Name, ...] = ()
+    must_include: tuple[Name, ...] = ()
+
+
+class CtaSpec(_Strict):
+    """One link a recipient can follow. Fixed per template: no fact ever becomes part of an address."""
+
+    label: Annotated[str, StringConstraints(min_length=1, max_length=40, pattern=r"^[^\r\n{}<>]+$")]
+    url: Annotated[str, StringConstraints(pattern=r"^https://[^\s\"'<>{}]+$")]
+
+
+class TemplateSpec(_Strict):
+    """template.yml: what the files beside it may use."""
+
+    layout: Name = "default"
+    locales: Annotated[tuple[str, ...], Field(min_length=1)] = ("en",)  # the first serves everyone else
+    tone: Line
+    why: Line = Field(description="the footer's sentence on why this person gets this mail")
+    facts: Mapping[Name, FactSpec] = Field(default_factory=dict)
+    slots: Mapping[Name, SlotSpec] = Field(default_factory=dict)
+    ctas: Mapping[Name, CtaSpec] = Field(default_factory=dict)
+
+    @model_validator(mode="after")
+    def _names_agree(self) -> TemplateSpec:
+        if taken := sorted(CONTEXT_NAMES & self.facts.keys()):
+            raise ValueError(f"facts: found {taken[0]}, allowed: any name but {', '.join(sorted(CONTEXT_NAMES))}")
+        for name, slot in self.slots.items():
+            for key, used, offered in (
+                ("placeholders", slot.placeholders, tuple(self.facts)),
+                ("must_include", slot.must_include, slot.placeholders),
+            ):
+                if unknown := sorted(set(used) - set(offered)):
+                    raise ValueError(
+                        f"slots.{name}.{key}: found {unknown[0]}, allowed: {', '.join(offered) or 'nothing'}"
+                    )
+        return self
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Part:
+    """One file behind a template version, as the ledger keeps it."""
+
+    content: bytes
+
+    @property
+    def hash(self) -> str:
+        return content_hash(self.content)
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Context:
+    """What a mail says besides its facts. `unsubscribe_url` is None for transactional mail."""
+
+    sender_name: str
+    postal_address: str
+    campaign_title: str
+    unsubscribe_url: str | None = None
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Rendered:
+    """One mail in words: a subject and preheader of one line each, an HTML document, a text that reads alone."""
+
+    subject: str
+    preheader: str
+    html: str
+    text: str
+
+
+class Template(Protocol):
+    """One version of one variant. Rendering is pure: the same arguments give the same bytes for ever."""
+
+    @property
+    def name(self) -> str: ...  # the folder, as an error would name it
+    @property
+    def spec(self) -> TemplateSpec: ...
+    @property
+    def version(self) -> str: ...
+    @property
+    def layout_hash(self) -> str: ...
+    @property
+    def parts(self) -> Mapping[str, Part]: ...
+    def render(self, facts: Mapping[str, object], slots: Mapping[str, str] | None, context: Context) -> Rendered: ...
+
+
+def canonical(mapping: Mapping[str, object]) -> bytes:
+    """The bytes whose SHA-256 is `content_hash(mapping)`."""
+    return json.dumps(mapping, sort_keys=True, separators=(",", ":"), ensure_ascii=False, default=str).encode()
+
+
+# A name that carries an address turns our mail into its sender's advertisement: it is treated as absent. A bare
+# "Booking.com" stays, because companies are called that.
+_LINK = re.compile(r"://|www\.|\w\.\w{2,}/|(?:mailto|javascript|data):", re.IGNORECASE)
+_NOT_JOINING = re.compile(r"(?<![^\x00-\x7f])[\u200c\u200d]|[\u200c\u200d](?![^\x00-\x7f])")
+
+
+def clean(text: str) -> str:
+    """One line without control, bidirectional, tag and other invisible characters or lone surrogates.
+
+    Joiners stay between letters beyond ASCII, where Persian, Indic scripts and emoji need them.
+    """
+    if not text.isprintable():
+        kept = []
+        for char in text:
+            category = unicodedata.category(char)
+            if category in ("Zs", "Zl", "Zp") or char in "\t\n\r\v\f\x85":
+                kept.append(" ")
+            elif category[0] != "C" or char in "\u200c\u200d":
+                kept.append(char)
+        text = _NOT_JOINING.sub("", "".join(kept))
+    return " ".join(text.split(" ")).strip() if "  " not in text else " ".join(text.split())
+
+
+def shorten(text: str, max_chars: int) -> str:
+    """At most `max_chars` characters; what is cut ends at a word where one is near, and with an ellipsis."""
+    if len(text) <= max_chars:
+        return text
+    cut = text[: max_chars - 1]
+    space = cut.rfind(" ")
+    return (cut[:space] if space > max_chars * 0.6 else cut).rstrip(" ,.;:-") + "…"
+
+
+@functools.lru_cache(maxsize=4096)
+def _written_date(value: str) -> str | None:
+    try:
+        day = datetime.fromisoformat(value.strip())
+    except ValueError:
+        return None
+    return f"{MONTHS[day.month - 1]} {day.day}, {day.year}"
+
+
+def _text(spec: FactSpec, value: object) -> str | None:
+    if not isinstance(value, str):
+        raise TypeError("a string")
+    text = clean(value)
+    return None if not text or _LINK.search(text) else shorten(text, spec.max_chars)
+
+
+def _number(value: object) -> float:
+    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+        raise TypeError("a number")
+    return value
+
+
+def _date(value: object) -> str:
+    text = value.isoformat() if isinstance(value, date) else value
+    if not isinstance(text, str) or (written := _written_date(text)) is None:
+        raise TypeError("a date like 2026-03-14")
+    return written
+
+
+def prepare_facts(name: str, specs: Mapping[str, FactSpec], facts: Mapping[str, object]) -> Values:
+    """Every declared fact as a template sees it: text and dates as words, numbers as numbers, null as None.
+
+    Facts nobody declared are left out. A required one that is missing, or one of the wrong type, is an InputError that
+    names the fact but, where it is personal, never its value.
+    """
+    prepared: Values = {}
+    for key, spec in specs.items():
+        value = facts.get(key)
+        if value is not None:
+            try:
+                if spec.type == "text":
+                    value = _text(spec, value)
+                elif spec.type == "date":
+                    value = _date(value)
+                elif spec.type == "percent":
+                    value = display(_number(value) * 100) + "%"
+                else:
+                    value = _number(value)
+            except TypeError as error:
+                found = type(value).__name__ if spec.personal else repr(value)[:60]
+                raise InputError(f"{name}: fact {key}: found {found}, allowed: {error} or null") from None
+        if value is None and spec.required:
+            raise InputError(f"{name}: fact {key}: found null, allowed: a {spec.type}")
+        prepared[key] = value
+    return prepared
+
+
+def display(value: str | float) -> str:
+    """As a reader sees it: 1200 is 1,200; 2.50 is 2.5."""
+    if isinstance(value, str):
+        return value
+    if isinstance(value, int) or value.is_integer():
+        return f"{int(value):,}"
+    return f"{value:,.2f}".rstrip("0").rstrip(".")
+
+
+def pick_locale(asked: str | None, offered: tuple[str, ...]) -> str:
+    """The locale asked for, else its language, else the first on offer."""
+    if asked:
+        for wanted in (asked.replace("_", "-"), asked.replace("_", "-").split("-")[0]):
+            for locale in offered:
+                if locale.lower() == wanted.lower():
+                    return locale
+    return offered[0]

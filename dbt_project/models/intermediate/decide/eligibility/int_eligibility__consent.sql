@@ -1,0 +1,53 @@
+with candidates as (select * from {{ ref('int_candidates_unioned') }}),
+
+campaigns as (select * from {{ ref('dim_campaigns') }}),
+
+consents as (select * from {{ ref('stg_consents') }}),
+
+latest_consents as (
+    select
+        user_id,
+        channel,
+        message_type,
+        -- of two changes at one moment the withdrawal stands
+        arg_max(status, (recorded_at, status = 'withdrawn', consent_id))
+            as status
+    from consents
+    group by 1, 2, 3
+),
+
+judged as (
+    select
+        candidates.message_id,
+        case
+            when campaigns.legal_basis = 'transactional' then null
+            when
+                campaigns.legal_basis = 'legitimate_interest'
+                and coalesce(latest_consents.status, 'granted') = 'granted'
+                then null
+            when
+                campaigns.legal_basis = 'consent'
+                and latest_consents.status = 'granted'
+                then null
+            when latest_consents.status is not null then 'unsubscribed'
+            when campaigns.legal_basis = 'consent' then 'no_consent'
+            else 'no_policy'
+        end as reason
+    from candidates
+    left join campaigns
+        on candidates.campaign_id = campaigns.campaign_id
+    left join latest_consents
+        on
+            candidates.user_id = latest_consents.user_id
+            and campaigns.channel = latest_consents.channel
+            and campaigns.message_type = latest_consents.message_type
+)
+
+select
+    message_id,
+    'consent' as rule,
+    reason is not null as is_blocked,
+    -- a person may subscribe again, and a closed message never reopens
+    false as is_permanent,
+    reason
+from judged

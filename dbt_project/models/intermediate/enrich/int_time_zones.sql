@@ -1,0 +1,2 @@
+select distinct timezone
+from {{ time_zone_names() }} as zones

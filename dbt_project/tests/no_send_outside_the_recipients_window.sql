@@ -1,0 +1,38 @@
+-- Asked of the clock on the recipient's wall at the tick. Returns sends that
+-- would arrive outside the campaign's hours and days, or where nobody knows
+-- what time it is.
+with sends as (
+    select * from {{ ref('int_verdicts') }}
+    where verdict = 'send'
+),
+
+campaigns as (
+    select * from {{ ref('dim_campaigns') }}
+    where window_from_hour is not null
+),
+
+users as (select * from {{ ref('int_users_enriched') }}),
+
+local_times as (
+    select
+        sends.message_id,
+        campaigns.window_from_hour,
+        campaigns.window_to_hour,
+        campaigns.window_weekdays,
+        timezone(users.timezone, timezone('UTC', {{ as_of() }})) as local_time
+    from sends
+    inner join campaigns
+        on sends.campaign_id = campaigns.campaign_id
+    left join users
+        on sends.user_id = users.user_id
+)
+
+select *
+from local_times
+where
+    local_time is null
+    or extract(hour from local_time) < window_from_hour
+    or extract(hour from local_time) >= window_to_hour
+    or not contains(
+        window_weekdays, cast(extract(isodow from local_time) as varchar)
+    )

@@ -1,0 +1,375 @@
+"""The loop between ledger and channel: each message at most once, each one accounted for, whatever goes wrong."""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+from collections.abc import Callable, Iterator
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Any, Self
+
+import pytest
+
+from dagster_project.adapters.channels import Receipt
+from dagster_project.adapters.channels.lock import LockedChannel, read_allow_list
+from dagster_project.adapters.channels.outbox import OutboxChannel
+from dagster_project.adapters.clock import utc_now
+from dagster_project.adapters.delivering import Counts, deliver
+from dagster_project.ledger import Ledger, open_ledger
+from dagster_project.lifecycle.errors import InputError
+from dagster_project.lifecycle.message import Draft, Outcome, PlannedMessage
+from dagster_project.lifecycle.mime import Built
+
+AS_OF = datetime.fromisoformat("2026-11-21T09:00:00")
+RUN = "run-1"
+
+
+class Told:
+    """A channel that answers as told: a receipt, or an exception to raise. It keeps what it was given."""
+
+    name = "told"
+
+    def __init__(self, answer: Callable[[Built], Receipt] | None = None) -> None:
+        self.answer = answer or (lambda _: Receipt("sent", "250 ok", "queue-1"))
+        self.given: list[Built] = []
+
+    def send(self, built: Built) -> Receipt:
+        self.given.append(built)
+        return self.answer(built)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        return None
+
+    @property
+    def accepted(self) -> dict[str, int]:
+        ids = [built.message_id for built in self.given]
+        return {message_id: ids.count(message_id) for message_id in ids}
+
+
+@pytest.fixture
+def ledger(tmp_path: Path) -> Iterator[Ledger]:
+    with open_ledger(f"sqlite:///{tmp_path / 'ledger.sqlite'}", utc_now) as opened:
+        yield opened
+
+
+def planned(number: int, **changed: Any) -> PlannedMessage:
+    values: dict[str, Any] = {
+        "message_id": f"m{number:03}",
+        "campaign_id": "welcome",
+        "user_id": f"u{number}",
+        "account_id": None,
+        "occurrence_key": "signup",
+        "decision_id": f"d{number}",
+        "policy_hash": "0" * 64,
+        "message_type": "product_tips",
+        "channel": "email",
+        "variant": "default",
+        "locale": "en",
+        "email": f"user{number}@customer.example",
+        "facts": {"first_name": "Ada"},
+        "send_after": None,
+        "send_before": None,
+    }
+    return PlannedMessage(**(values | changed))
+
+
+def draft_of(message: PlannedMessage) -> Draft:
+    return Draft(
+        message_id=message.message_id,
+        mode="template",
+        mode_asked="template",
+        fallback_reason=None,
+        locale="en",
+        subject="Welcome",
+        preheader="",
+        html="<p>Hello Ada</p>\n",
+        text="Hello Ada\n",
+        unsubscribe_url="https://mail.ledgerline.example/u/abc",
+        recipe={"template": "0" * 64},
+    )
+
+
+def released(ledger: Ledger, *messages: PlannedMessage) -> None:
+    """Messages on their way from plan to release, as one tick would bring them there."""
+    ledger.begin_tick(RUN, AS_OF, "demo")
+    ledger.plan(messages, RUN, AS_OF, "demo")
+    ledger.record_drafts([draft_of(message) for message in messages], RUN, AS_OF)
+    ledger.route({message.message_id: "approved" for message in messages}, RUN, AS_OF)
+    ledger.record_gate(RUN, AS_OF, "decide", True, [])
+    ledger.release(RUN, AS_OF, "demo", ["decide"], timedelta(hours=6), "policy")
+
+
+def run(ledger: Ledger, channel: Any, **changed: Any) -> Counts:
+    arguments: dict[str, Any] = {
+        "sender": "Ledgerline <hello@ledgerline.example>",
+        "sending_domain": "ledgerline.example",
+        "worker": RUN,
+        "as_of": AS_OF,
+        "clock": utc_now,
+    }
+    return deliver(ledger, channel, **(arguments | changed))
+
+
+def states(ledger: Ledger) -> dict[str, tuple[str, str | None]]:
+    return {message.message_id: (message.state, message.state_reason) for message in ledger.messages()}
+
+
+def assert_verified(ledger: Ledger, channel: Told | None = None) -> None:
+    result = ledger.verify(channel.accepted if channel else None)
+
+    assert [one for one in result["invariants"] if not one["ok"]] == []
+    assert result["ok"]
+
+
+def test_what_is_released_is_sent_once_and_recorded(ledger: Ledger) -> None:
+    released(ledger, *map(planned, range(5)))
+    channel = Told()
+
+    first, second = run(ledger, channel, batch=2), run(ledger, channel)
+
+    assert (first.outcomes, first.ended_by) == ({"sent": 5}, "nothing_due")
+    assert second.outcomes == {}
+    assert {built.rcpt_to for built in channel.given} == {f"user{number}@customer.example" for number in range(5)}
+    assert set(states(ledger).values()) == {("sent", None)}
+    assert_verified(ledger, channel)
+
+
+def test_the_mail_is_committed_before_the_channel_sees_it(ledger: Ledger) -> None:
+    """Killed at any moment of the send, the message is found in `sending`, and is not sent again."""
+    released(ledger, planned(1))
+    seen: list[str] = []
+
+    def look(_: Built) -> Receipt:
+        seen.append(ledger.messages()[0].state)
+        return Receipt("sent", "")
+
+    run(ledger, Told(look))
+
+    assert seen == ["sending"]
+
+
+def test_every_outcome_is_counted_and_kept(ledger: Ledger) -> None:
+    outcomes: list[Outcome] = ["sent", "rejected", "deferred", "unknown", "not_sent"]
+    released(ledger, *map(planned, range(5)))
+    channel = Told(lambda built: Receipt(outcomes[int(built.message_id[1:])], "dot: said so"))
+
+    counts = run(ledger, channel)
+
+    assert counts.outcomes == dict.fromkeys(outcomes, 1)
+    assert [state for state, _ in states(ledger).values()] == ["sent", "rejected", "deferred", "unknown", "approved"]
+    assert len(channel.given) == 5, "what was put off is not tried again in the same run"
+    assert counts.as_dict()["unknown"] == 1
+    assert_verified(ledger)
+
+
+def test_what_cannot_be_built_is_cancelled_with_its_word(ledger: Ledger) -> None:
+    """And holds up nobody else."""
+    released(ledger, planned(1, email="jürgen@customer.example"), planned(2))
+    channel = Told()
+
+    counts = run(ledger, channel)
+
+    assert counts.unbuildable == {"address_unusable": 1}
+    assert states(ledger) == {"m001": ("cancelled", "unbuildable:address_unusable"), "m002": ("sent", None)}
+    assert [built.message_id for built in channel.given] == ["m002"]
+    assert_verified(ledger, channel)
+
+
+def test_a_suppression_between_claim_and_send_stops_that_message(ledger: Ledger) -> None:
+    released(ledger, planned(1), planned(2))
+
+    def suppress_the_next(built: Built) -> Receipt:
+        ledger.suppress(reason="unsubscribed", actor="user", user_id="u2")
+        return Receipt("sent", "")
+
+    channel = Told(suppress_the_next)
+    counts = run(ledger, channel)
+
+    assert (counts.outcomes, counts.stopped) == ({"sent": 1}, {"suppressed": 1})
+    assert states(ledger)["m002"] == ("cancelled", "suppressed")
+    assert_verified(ledger, channel)
+
+
+def test_the_kill_switch_stops_the_next_message(ledger: Ledger) -> None:
+    """At most one more mail, and the claims are given back."""
+    released(ledger, *map(planned, range(10)))
+
+    def kill(_: Built) -> Receipt:
+        ledger.kill("operator", "wrong audience")
+        return Receipt("sent", "")
+
+    channel = Told(kill)
+    counts = run(ledger, channel)
+
+    assert (counts.outcomes, counts.stopped, counts.ended_by) == ({"sent": 1}, {"killed": 1}, "killed")
+    assert [state for state, _ in states(ledger).values()] == ["sent"] + ["approved"] * 9
+    assert_verified(ledger, channel)
+
+
+def test_a_pause_stops_one_campaign_and_not_the_other(ledger: Ledger) -> None:
+    released(ledger, planned(1), planned(2), planned(3, campaign_id="winback"))
+
+    def pause(_: Built) -> Receipt:
+        ledger.pause("welcome", "operator", "typo")
+        return Receipt("sent", "")
+
+    counts = run(ledger, Told(pause))
+
+    assert (counts.outcomes, counts.stopped, counts.ended_by) == ({"sent": 2}, {"paused": 1}, "nothing_due")
+    assert [state for state, _ in states(ledger).values()] == ["sent", "approved", "sent"]
+
+
+def test_a_channel_that_is_down_is_left_alone(ledger: Ledger) -> None:
+    """Three failures in a row, not one per message: a hundred thousand waits of 30 s help nobody."""
+    released(ledger, *map(planned, range(10)))
+    channel = Told(lambda _: Receipt("not_sent", "connect: refused", is_channel_down=True))
+
+    counts = run(ledger, channel)
+
+    assert (counts.outcomes, counts.ended_by) == ({"not_sent": 3}, "channel_down")
+    assert {state for state, _ in states(ledger).values()} == {"approved"}
+    assert_verified(ledger)
+
+
+def test_two_workers_share_the_work(ledger: Ledger) -> None:
+    """A claim is one worker's alone: both together send each message once."""
+    released(ledger, *map(planned, range(20)))
+    channel = Told()
+
+    def other_works_too(built: Built) -> Receipt:
+        if len(channel.given) == 1:
+            run(ledger, channel, worker="other", batch=3)
+        return Receipt("sent", "")
+
+    channel.answer = other_works_too
+    run(ledger, channel, batch=3)
+
+    assert channel.accepted == {f"m{number:03}": 1 for number in range(20)}
+    assert_verified(ledger, channel)
+
+
+def test_a_lost_lease_sends_nothing(ledger: Ledger) -> None:
+    """A worker that slept past its lease finds its claim taken: it passes on, and the other one's send stands."""
+    released(ledger, planned(1), planned(2))
+
+    def lose_the_second(_: Built) -> Receipt:
+        ledger.release_claims(RUN)
+        return Receipt("sent", "")
+
+    channel = Told(lose_the_second)
+    counts = run(ledger, channel)
+
+    assert (counts.outcomes, counts.stopped) == ({"sent": 1}, {"refused": 1})
+    assert channel.accepted == {"m001": 1}
+    assert states(ledger)["m002"] == ("approved", None)
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_lets_the_mail_in_flight_end_and_gives_the_rest_back(ledger: Ledger, number: signal.Signals) -> None:
+    released(ledger, *map(planned, range(5)))
+    asked: list[int] = []
+    before = signal.signal(number, lambda received, _: asked.append(received))
+
+    def signalled(_: Built) -> Receipt:
+        os.kill(os.getpid(), number)
+        return Receipt("sent", "250 ok")
+
+    try:
+        counts = run(ledger, Told(signalled))
+        restored = signal.getsignal(number)
+    finally:
+        signal.signal(number, before)
+
+    assert (counts.outcomes, counts.ended_by) == ({"sent": 1}, number.name)
+    assert asked == [number], "it is raised again for whoever handles it"
+    assert callable(restored)
+    assert [state for state, _ in states(ledger).values()] == ["sent"] + ["approved"] * 4
+    assert_verified(ledger)
+
+
+def test_ctrl_c_ends_the_command(ledger: Ledger) -> None:
+    released(ledger, *map(planned, range(3)))
+
+    def interrupted(_: Built) -> Receipt:
+        os.kill(os.getpid(), signal.SIGINT)
+        return Receipt("sent", "")
+
+    with pytest.raises(KeyboardInterrupt):
+        run(ledger, Told(interrupted))
+
+    assert [state for state, _ in states(ledger).values()] == ["sent", "approved", "approved"]
+
+
+def test_a_second_signal_ends_at_once_and_leaves_the_truth(ledger: Ledger) -> None:
+    """The message in flight may or may not have gone out: it stays in `sending`, the others are free."""
+    released(ledger, *map(planned, range(3)))
+
+    def impatient(_: Built) -> Receipt:
+        os.kill(os.getpid(), signal.SIGINT)
+        os.kill(os.getpid(), signal.SIGINT)
+        return Receipt("sent", "")
+
+    with pytest.raises(KeyboardInterrupt):
+        run(ledger, Told(impatient))
+
+    assert [state for state, _ in states(ledger).values()] == ["sending", "approved", "approved"]
+    assert run(ledger, Told()).outcomes == {"sent": 2}
+    assert_verified(ledger)
+
+
+def test_it_works_outside_the_main_thread(ledger: Ledger) -> None:
+    """Signals belong to the main thread; a worker in another one must not fail for it."""
+    released(ledger, planned(1))
+    counts: list[Counts] = []
+    thread = threading.Thread(target=lambda: counts.append(run(ledger, Told())))
+    thread.start()
+    thread.join()
+
+    assert counts[0].outcomes == {"sent": 1}
+
+
+def test_the_lock_holds_on_this_way_too(ledger: Ledger) -> None:
+    released(ledger, planned(1), planned(2))
+    transport = Told()
+
+    counts = run(ledger, LockedChannel(transport, read_allow_list("user2@customer.example")))
+
+    assert counts.outcomes == {"rejected": 1, "sent": 1}
+    assert [built.rcpt_to for built in transport.given] == ["user2@customer.example"]
+    assert_verified(ledger, transport)
+
+
+def test_the_outbox_holds_exactly_the_bytes_that_the_ledger_keeps(ledger: Ledger, tmp_path: Path) -> None:
+    released(ledger, planned(1))
+    with OutboxChannel(tmp_path / "outbox", AS_OF) as channel:
+        run(ledger, channel)
+
+    (file,) = (tmp_path / "outbox/2026-11-21").iterdir()
+
+    assert file.name == "m001.eml"
+    assert b"Date: Sat, 21 Nov 2026 09:00:00 +0000\r\n" in file.read_bytes()
+    assert_verified(ledger)
+
+
+def test_progress_is_told_after_each_message(ledger: Ledger) -> None:
+    released(ledger, *map(planned, range(3)))
+    told: list[Counts] = []
+
+    run(ledger, Told(), on_progress=told.append)
+
+    assert [counts.outcomes for counts in told] == [{"sent": 1}, {"sent": 2}, {"sent": 3}]
+
+
+@pytest.mark.parametrize("sender", ["Ledgerline", "", "a@b.example, c@d.example", "=?utf-8?q?x?= <a@b.example>"])
+def test_a_sender_that_cannot_be_one_stops_before_the_first_claim(ledger: Ledger, sender: str) -> None:
+    released(ledger, planned(1))
+
+    with pytest.raises(InputError, match="POSTRIDER_SENDER"):
+        run(ledger, Told(), sender=sender)
+
+    assert states(ledger) == {"m001": ("approved", None)}

@@ -1,0 +1,88 @@
+"""What every test may ask for, and the rule that nothing is skipped where everything is installed."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from dagster_project.commands.run import Report, run
+from dagster_project.commands.settings import open_home
+from dagster_project.demo.company import generate
+from dagster_project.home import Home
+
+ROOT = Path(__file__).parent.parent
+SHARED_DATA = ROOT.parent / "shared" / "data"
+
+
+@pytest.fixture(autouse=True)
+def no_settings_from_outside(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A test sees no setting of the machine it runs on: no key, no server, no home."""
+    for name in list(os.environ):
+        if name.startswith(("POSTRIDER_", "OPENAI_")) and name != "POSTRIDER_NO_SKIP":
+            monkeypatch.delenv(name)
+
+
+@pytest.fixture
+def shared_data() -> Path:
+    """The folder of public data sets beside the checkout; they are no part of the repository."""
+    if not SHARED_DATA.is_dir():
+        pytest.skip("the public data sets are not beside the checkout")
+    return SHARED_DATA
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) -> Iterator[None]:
+    """With POSTRIDER_NO_SKIP a skip fails, unless what is missing is the public data, which nothing can install."""
+    report = yield
+    if os.environ.get("POSTRIDER_NO_SKIP") and report.skipped and not hasattr(report, "wasxfail"):
+        reason = str(call.excinfo.value) if call.excinfo else ""
+        if "public data sets" not in reason:
+            report.outcome = "failed"
+            report.longrepr = f"{item.nodeid} was skipped although everything should be installed: {reason}"
+    return report
+
+
+@pytest.fixture(scope="session")
+def small_company(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The demo company with 1,500 people and 90 days, made once per process. Not to be changed: copy it."""
+    folder = tmp_path_factory.mktemp("company") / "demo"
+    generate(folder, users=1_500, days=90, threads=2)
+    return folder
+
+
+@pytest.fixture
+def company(small_company: Path, tmp_path: Path) -> Path:
+    """A copy of the small company whose files a test may doctor."""
+    return Path(shutil.copytree(small_company, tmp_path / "company"))
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Path:
+    """A copy of the dbt project and the templates that a test may edit, with what dbt had parsed of them."""
+    for name in ("dbt_project", "templates"):
+        shutil.copytree(ROOT / name, tmp_path / "project" / name)
+    return tmp_path / "project"
+
+
+@pytest.fixture
+def make_home(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, small_company: Path) -> Callable[..., Home]:
+    """Opens a home in a fresh folder, on the small company unless told otherwise; settings go by their names."""
+
+    def make(**settings: object) -> Home:
+        chosen = {"home": tmp_path / "home", "data": small_company, "threads": 2} | settings
+        for name, value in chosen.items():
+            variable = name.upper() if name.startswith("openai") else f"POSTRIDER_{name.upper()}"
+            monkeypatch.setenv(variable, str(value))
+        return open_home()
+
+    return make
+
+
+@pytest.fixture
+def tick() -> Callable[..., Report]:
+    """Runs one tick of a home and gives its report."""
+    return lambda home, as_of=None: run(home, as_of, lambda *_: None)

@@ -1,0 +1,273 @@
+"""A ledger on each database, a clock that only moves when told, and the shortest way to a message in any state."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import glob
+import itertools
+import os
+import shutil
+import socket
+import subprocess
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Sequence
+from datetime import datetime, timedelta
+from email.message import EmailMessage
+from pathlib import Path
+from typing import Any
+
+import pytest
+import sqlalchemy as sa
+
+from dagster_project.ledger import Claim, Ledger, Release, open_ledger
+from dagster_project.lifecycle.message import Draft, Outcome, PlannedMessage, content_hash
+
+AS_OF = datetime(2026, 3, 2, 9)
+STAGES = ("audience", "content")
+SENDER = "hello@ledgerline.example"
+
+
+class Clock:
+    """Stands still until it is moved."""
+
+    def __init__(self) -> None:
+        self.now = datetime(2026, 3, 2, 9, 0, 7, 123456)
+
+    def __call__(self) -> datetime:
+        return self.now
+
+    def advance(self, **units: float) -> None:
+        self.now += timedelta(**units)
+
+
+@dataclasses.dataclass
+class World:
+    """One ledger, its clock, and shortcuts that go through its public calls only."""
+
+    url: str
+    clock: Clock
+    ledger: Ledger
+    as_of: datetime = AS_OF
+    run_id: str = "run-1"
+    pack: str = "demo"
+
+    @property
+    def engine(self) -> sa.Engine:
+        """The database behind the ledger's back, for tests that doctor it."""
+        return self.ledger._database.engine  # noqa: SLF001
+
+    def planned(self, number: int, **changes: Any) -> PlannedMessage:
+        base = PlannedMessage(
+            message_id=f"m{number:04}",
+            campaign_id="welcome",
+            user_id=f"u{number}",
+            account_id=f"a{number}",
+            occurrence_key="signup",
+            decision_id=f"d{number}",
+            policy_hash="p" * 64,
+            message_type="product_tips",
+            channel="email",
+            variant="default",
+            locale="en",
+            email=f"Person{number}@Customer.example",
+            facts={"first_name": f"Name{number}", "setup_steps_done": number},
+            send_after=None,
+            send_before=None,
+        )
+        return dataclasses.replace(base, **changes)
+
+    def draft(self, message_id: str, words: str = "Hello", **changes: Any) -> Draft:
+        base = Draft(
+            message_id=message_id,
+            mode="template",
+            mode_asked="assisted",
+            fallback_reason="no_model",
+            locale="en",
+            subject=f"{words}, {message_id}",
+            preheader="One step left",
+            html=f"<p>{words}, {message_id}</p>",
+            text=f"{words}, {message_id}",
+            unsubscribe_url="https://mail.ledgerline.example/u/token",
+            recipe={"template": "t" * 64, "facts": content_hash(message_id)},
+        )
+        return dataclasses.replace(base, **changes)
+
+    def plan(self, count: int = 1, **changes: Any) -> list[str]:
+        """Begin the tick and plan `count` messages: their ids."""
+        self.ledger.begin_tick(self.run_id, self.as_of, self.pack)
+        messages = [self.planned(number, **changes) for number in range(1, count + 1)]
+        self.ledger.plan(messages, self.run_id, self.as_of, self.pack)
+        return [message.message_id for message in messages]
+
+    def drafted(self, count: int = 1, **changes: Any) -> list[str]:
+        ids = self.plan(count, **changes)
+        self.ledger.record_drafts([self.draft(one) for one in ids], self.run_id, self.as_of)
+        return ids
+
+    def routed(self, route: Any = "approved", count: int = 1, **changes: Any) -> list[str]:
+        ids = self.drafted(count, **changes)
+        self.ledger.route(dict.fromkeys(ids, route), self.run_id, self.as_of)
+        return ids
+
+    def pass_gates(self, stages: Sequence[str] = STAGES, *, passed: bool = True) -> None:
+        for stage in stages:
+            self.ledger.record_gate(self.run_id, self.as_of, stage, passed, [{"sentence": "rows exist", "failed": 0}])
+
+    def release(self) -> Release:
+        self.pass_gates()
+        return self.ledger.release(self.run_id, self.as_of, self.pack, STAGES, timedelta(hours=6), "postrider")
+
+    def released(self, count: int = 1, **changes: Any) -> list[str]:
+        ids = self.routed("approved", count, **changes)
+        self.release()
+        return ids
+
+    def claim(self, limit: int = 1, worker: str = "worker-1") -> list[Claim]:
+        return self.ledger.claim(worker, limit, 60)
+
+    def raw(self, claim: Claim) -> bytes:
+        mail = EmailMessage()
+        mail["From"], mail["To"], mail["Subject"] = SENDER, claim.message.email, claim.draft.subject
+        mail["Message-ID"] = f"<{claim.message.message_id}@ledgerline.example>"
+        mail.set_content(claim.draft.text)
+        mail.add_alternative(claim.draft.html, subtype="html")
+        return bytes(mail)
+
+    def mark(self, claim: Claim, as_of: datetime | None = None) -> str | None:
+        return self.ledger.mark_sending(claim, self.raw(claim), SENDER, claim.message.email, as_of or self.as_of)
+
+    def sending(self) -> Claim:
+        """One message committed to the send."""
+        self.released()
+        (claim,) = self.claim()
+        assert self.mark(claim) is None
+        return claim
+
+    def outcome(self, claim: Claim, outcome: Outcome = "sent", detail: str = "250 ok") -> None:
+        self.ledger.record_outcome(claim, outcome, detail, "queue-id", self.as_of)
+
+    def state(self, message_id: str = "m0001") -> tuple[str, str | None]:
+        (message,) = self.ledger.messages(message_ids=[message_id])
+        return message.state, message.state_reason
+
+    def events(self) -> list[dict[str, Any]]:
+        with self.engine.connect() as connection:
+            return [dict(row) for row in connection.execute(sa.text("SELECT * FROM events ORDER BY seq")).mappings()]
+
+    def doctor(self, statement: str, **values: Any) -> None:
+        """Change the database behind the ledger's back."""
+        with self.engine.connect() as connection, connection.begin():
+            connection.execute(sa.text(statement), values)
+
+    def failed_checks(self, **evidence: Any) -> set[str]:
+        """The names of what `verify` finds wrong."""
+        report = self.ledger.verify(**evidence)
+        failed = {one["id"] for one in report["invariants"] if not one["ok"]}
+        return failed | (set() if report["chain"]["ok"] else {"chain"})
+
+
+@pytest.fixture(scope="session")
+def postgresql_url() -> Iterator[str]:
+    """A real server of its own in a temporary folder, or a skip."""
+    found = sorted(glob.glob("/usr/lib/postgresql/*/bin/initdb"))
+    initdb = found[-1] if found else shutil.which("initdb")
+    if initdb is None:
+        pytest.skip("PostgreSQL is not installed: no initdb in /usr/lib/postgresql or on the PATH")
+    as_owner: list[str] = []
+    if os.getuid() == 0:  # the server refuses to run as root
+        if shutil.which("runuser") is None or subprocess.run(["id", "postgres"], capture_output=True).returncode:
+            pytest.skip("PostgreSQL cannot run as root, and there is no runuser or no user postgres")
+        as_owner = ["runuser", "-u", "postgres", "--"]
+    folder = Path(tempfile.mkdtemp(prefix="ledger-pg-"))
+    try:
+        if as_owner:
+            shutil.chown(folder, "postgres")
+        data, binaries = folder / "data", Path(initdb).parent
+        make = [initdb, "-D", str(data), "-U", "postgres", "-A", "trust", "--no-sync", "--no-instructions"]
+        subprocess.run([*as_owner, *make], check=True, capture_output=True, cwd=folder)
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            port = probe.getsockname()[1]
+        serve = [str(binaries / "postgres"), "-D", str(data), "-p", str(port), "-k", str(folder), "-F"]
+        with (folder / "log").open("wb") as log:
+            command = [*as_owner, *serve, "-c", "listen_addresses=127.0.0.1", "-c", "max_connections=50"]
+            server = subprocess.Popen(command, stdout=log, stderr=log, cwd=folder)
+        try:
+            url = f"postgresql://postgres@127.0.0.1:{port}/postgres"
+            _wait_for(url, server)
+            yield url
+        finally:
+            pid_file = data / "postmaster.pid"
+            if pid_file.exists():  # runuser stands between us and the server, so the server's own word is taken
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(int(pid_file.read_text().split()[0]), 2)  # SIGINT: fast shutdown
+            server.wait(timeout=30)
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _wait_for(url: str, server: subprocess.Popen[bytes]) -> None:
+    engine = sa.create_engine(url.replace("postgresql:", "postgresql+psycopg:"), poolclass=sa.NullPool)
+    for _ in range(200):
+        with contextlib.suppress(sa.exc.OperationalError), engine.connect():
+            return
+        assert server.poll() is None, "the PostgreSQL server ended while starting"
+        time.sleep(0.05)
+    pytest.fail("the PostgreSQL server did not start within 10 s")
+
+
+_numbers = itertools.count(1)
+
+
+def _empty_schema(server: str) -> str:
+    """A schema of its own on the server: to a ledger, an empty database."""
+    name = f"ledger_{next(_numbers)}"
+    engine = sa.create_engine(server.replace("postgresql:", "postgresql+psycopg:"), poolclass=sa.NullPool)
+    with engine.connect() as connection, connection.begin():
+        connection.exec_driver_sql(f"CREATE SCHEMA {name}")
+    return f"{server}?options=-csearch_path%3D{name}"
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def new_url(request: pytest.FixtureRequest, tmp_path: Path) -> Callable[[], str]:
+    """Each call is the URL of another empty database."""
+    if request.param == "sqlite":
+        return lambda: f"sqlite:///{tmp_path / f'ledger-{next(_numbers)}.sqlite'}"
+    server: str = request.getfixturevalue("postgresql_url")
+    return lambda: _empty_schema(server)
+
+
+@contextlib.contextmanager
+def _opened(url: str) -> Iterator[World]:
+    clock = Clock()
+    with open_ledger(url, clock) as ledger:
+        yield World(url, clock, ledger)
+
+
+@pytest.fixture
+def new_world(new_url: Callable[[], str]) -> Iterator[Callable[[], World]]:
+    """Each call is a fresh ledger."""
+    with contextlib.ExitStack() as stack:
+        yield lambda: stack.enter_context(_opened(new_url()))
+
+
+@pytest.fixture
+def world(new_world: Callable[[], World]) -> World:
+    """A fresh ledger on each of the two databases."""
+    return new_world()
+
+
+@pytest.fixture
+def sqlite_world(tmp_path: Path) -> Iterator[World]:
+    """For what only SQLite does, or where the database makes no difference."""
+    with _opened(f"sqlite:///{tmp_path / 'ledger.sqlite'}") as world:
+        yield world
+
+
+@pytest.fixture
+def postgresql_world(postgresql_url: str) -> Iterator[World]:
+    """For what only PostgreSQL does."""
+    with _opened(_empty_schema(postgresql_url)) as world:
+        yield world

@@ -1,0 +1,287 @@
+"""Claims, the mark that fences a send, outcomes."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+import pytest
+
+from dagster_project.lifecycle.errors import InputError, Refusal
+
+if TYPE_CHECKING:
+    from .conftest import World
+
+CLAIMER = """
+import json, sys
+from datetime import datetime
+from dagster_project.ledger import open_ledger
+
+url, worker = sys.argv[1:]
+with open_ledger(url, lambda: datetime(2026, 3, 2, 9, 0, 9)) as ledger:
+    print("ready", flush=True)
+    sys.stdin.readline()
+    mine = []
+    while claims := ledger.claim(worker, 7, 60):
+        mine += [claim.message.message_id for claim in claims]
+print(json.dumps(mine))
+"""
+
+
+def test_two_processes_never_claim_the_same_message(world: World) -> None:
+    """Both together claim each message once."""
+    ids = world.released(120)
+    workers = [
+        subprocess.Popen(
+            [sys.executable, "-c", CLAIMER, world.url, name], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        )
+        for name in ("worker-1", "worker-2")
+    ]
+    for worker in workers:
+        assert worker.stdout is not None and worker.stdout.readline() == "ready\n"
+    for worker in workers:
+        assert worker.stdin is not None
+        worker.stdin.write("go\n")
+        worker.stdin.flush()
+    claimed = [json.loads(worker.communicate(timeout=60)[0]) for worker in workers]
+
+    assert sorted(claimed[0] + claimed[1]) == ids
+    assert all(worker.returncode == 0 for worker in workers)
+    assert world.ledger.verify()["ok"]
+
+
+def test_nothing_is_claimed_without_a_release(world: World) -> None:
+    world.routed("approved")
+
+    assert world.claim() == []
+
+
+def test_nothing_is_claimed_after_the_release_expired(world: World) -> None:
+    world.released()
+    world.clock.advance(hours=6)
+
+    assert world.claim() == []
+
+
+def test_what_was_approved_after_the_release_waits_for_the_next_one(world: World) -> None:
+    world.released()
+    world.ledger.plan([world.planned(2)], world.run_id, world.as_of, world.pack)
+    world.ledger.record_drafts([world.draft("m0002")], world.run_id, world.as_of)
+    world.ledger.route({"m0002": "approved"}, world.run_id, world.as_of)
+
+    assert [claim.message.message_id for claim in world.claim(9)] == ["m0001"]
+
+
+def test_a_message_is_not_claimed_before_its_time(world: World) -> None:
+    world.released(send_after=world.as_of + timedelta(minutes=1))
+
+    assert world.claim() == []
+
+
+def test_a_claim_carries_message_draft_and_a_growing_lease(world: World) -> None:
+    world.released(3)
+
+    claims = world.claim(2) + world.claim(2)
+
+    assert [claim.lease for claim in claims] == [1, 2, 3]
+    assert all(claim.message.lease == claim.lease and claim.message.state == "claimed" for claim in claims)
+    assert [claim.draft for claim in claims] == [world.draft(claim.message.message_id) for claim in claims]
+
+
+def test_a_claim_can_be_limited_to_one_pack(world: World) -> None:
+    world.released()
+
+    assert world.ledger.claim("worker-1", 9, 60, source_pack="yammer") == []
+    assert len(world.ledger.claim("worker-1", 9, 60, source_pack="demo")) == 1
+
+
+def test_an_expired_claim_is_taken_over_and_the_old_worker_is_fenced_off(world: World) -> None:
+    world.released()
+    (old,) = world.claim(worker="slow")
+    assert world.claim(worker="quick") == []
+    world.clock.advance(seconds=60)
+    (new,) = world.claim(worker="quick")
+
+    with pytest.raises(Refusal, match="no longer holds it"):
+        world.mark(old)
+    assert world.mark(new) is None
+    assert new.lease > old.lease
+    assert world.ledger.verify()["ok"]
+
+
+def test_what_is_being_sent_is_never_claimed_again(world: World) -> None:
+    world.sending()
+    world.clock.advance(days=1)
+    world.release()
+
+    assert world.claim(9) == []
+
+
+def test_a_worker_can_give_its_claims_back(world: World) -> None:
+    world.released(3)
+    world.claim(2, "worker-1")
+    world.claim(1, "worker-2")
+
+    assert world.ledger.release_claims("worker-1") == 2
+    assert [message.state for message in world.ledger.messages()] == ["approved", "approved", "claimed"]
+
+
+@pytest.mark.parametrize("limit, seconds", [(0, 60), (1, 0)])
+def test_a_senseless_claim_is_an_input_error(world: World, limit: int, seconds: int) -> None:
+    with pytest.raises(InputError, match="allowed"):
+        world.ledger.claim("worker-1", limit, seconds)
+
+
+@pytest.mark.parametrize(
+    "what",
+    [
+        {"user_id": "u1"},
+        {"address": " PERSON1@customer.EXAMPLE "},
+        {"user_id": "u1", "message_type": "product_tips", "channel": "email"},
+        {"user_id": "someone-else", "address": "person1@customer.example"},
+    ],
+)
+def test_a_suppression_between_claim_and_mark_stops_the_send(world: World, what: dict[str, str]) -> None:
+    world.released()
+    (claim,) = world.claim()
+    world.ledger.suppress(reason="unsubscribed", actor="web", **what)
+
+    assert world.mark(claim) == "suppressed"
+    assert world.state() == ("cancelled", "suppressed")
+    assert world.ledger.story("m0001")["attempts"] == []
+
+
+@pytest.mark.parametrize(
+    "what",
+    [{"user_id": "u2"}, {"user_id": "u1", "message_type": "billing"}, {"user_id": "u1", "channel": "sms"}],
+)
+def test_a_suppression_of_something_else_does_not_stop_the_send(world: World, what: dict[str, str]) -> None:
+    world.released()
+    world.ledger.suppress(reason="unsubscribed", actor="web", **what)
+    (claim,) = world.claim()
+
+    assert world.mark(claim) is None
+    assert world.ledger.verify()["ok"]
+
+
+def test_a_message_past_its_time_is_cancelled_not_sent_late(world: World) -> None:
+    world.released(send_before=world.as_of)
+    (claim,) = world.claim()
+
+    assert world.mark(claim, world.as_of + timedelta(seconds=1)) == "expired"
+    assert world.state() == ("cancelled", "expired")
+
+
+def test_a_message_goes_out_up_to_the_last_moment_of_its_time(world: World) -> None:
+    world.released(send_before=world.as_of)
+    (claim,) = world.claim()
+
+    assert world.mark(claim) is None
+
+
+def test_a_release_that_expires_between_claim_and_mark_stops_the_send(world: World) -> None:
+    world.released()
+    world.clock.advance(hours=5, minutes=59, seconds=30)
+    (claim,) = world.claim()
+    world.clock.advance(seconds=30)
+
+    assert world.mark(claim) == "release_expired"
+    assert world.state() == ("approved", "release_expired")
+
+
+def test_a_draft_other_than_the_released_one_is_not_sent(world: World) -> None:
+    """Even if something else than this ledger changed it."""
+    world.released()
+    (claim,) = world.claim()
+    world.doctor("UPDATE release_members SET draft_hash = 'another'")
+
+    assert world.mark(claim) == "draft_changed"
+    assert world.state() == ("approved", "draft_changed")
+
+
+def test_an_envelope_to_somebody_else_is_refused(world: World) -> None:
+    world.released()
+    (claim,) = world.claim()
+
+    with pytest.raises(Refusal, match="recipient"):
+        world.ledger.mark_sending(claim, world.raw(claim), "a@b.example", "mallory@evil.example", world.as_of)
+    assert world.state()[0] == "claimed"
+
+
+@pytest.mark.parametrize(
+    "outcome, state",
+    [
+        ("sent", "sent"),
+        ("rejected", "rejected"),
+        ("deferred", "deferred"),
+        ("unknown", "unknown"),
+        ("not_sent", "approved"),
+    ],
+)
+def test_an_outcome_leads_to_its_state(world: World, outcome: str, state: str) -> None:
+    claim = world.sending()
+
+    world.outcome(claim, outcome, "told")
+
+    assert world.state()[0] == state
+    (message,) = world.ledger.messages()
+    assert message.sent_as_of == (world.as_of if outcome == "sent" else None)
+    assert message.attempts == 1
+    assert world.ledger.verify()["ok"]
+
+
+def test_an_outcome_is_recorded_once(world: World) -> None:
+    claim = world.sending()
+    world.outcome(claim)
+
+    with pytest.raises(Refusal, match="is sent"):
+        world.outcome(claim, "not_sent")
+
+
+def test_an_outcome_needs_the_mark_before_it(world: World) -> None:
+    world.released()
+    (claim,) = world.claim()
+
+    with pytest.raises(Refusal, match="is claimed"):
+        world.outcome(claim)
+
+
+def test_an_unknown_outcome_word_is_an_input_error(world: World) -> None:
+    claim = world.sending()
+
+    with pytest.raises(InputError, match="allowed: sent"):
+        world.outcome(claim, "perhaps")
+
+
+@pytest.mark.parametrize("outcome", ["deferred", "not_sent"])
+def test_a_failed_attempt_is_tried_again_after_a_while_or_under_a_new_release(world: World, outcome: str) -> None:
+    """So that a worker's loop over its claims ends while the server is down."""
+    claim = world.sending()
+    world.outcome(claim, outcome)
+
+    assert world.claim() == []
+    world.clock.advance(seconds=60)
+    (second,) = world.claim()
+    assert world.mark(second) is None
+    world.outcome(second, outcome)
+    assert world.claim() == []
+    world.release()
+    (third,) = world.claim()
+    assert world.mark(third) is None
+    world.outcome(third, "sent")
+
+    assert world.state()[0] == "sent"
+    assert [one["outcome"] for one in world.ledger.story("m0001")["attempts"]] == [outcome, outcome, "sent"]
+    assert world.ledger.verify(accepted={"m0001": 1})["ok"]
+
+
+def test_the_sent_bytes_and_envelope_are_kept(world: World) -> None:
+    claim = world.sending()
+
+    (attempt,) = world.ledger.story("m0001")["attempts"]
+
+    assert (attempt["mail_from"], attempt["rcpt_to"]) == ("hello@ledgerline.example", "Person1@Customer.example")
+    assert attempt["bytes"] == len(world.raw(claim))

@@ -1,0 +1,58 @@
+"""Ticks: time runs forward."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+import pytest
+
+from dagster_project.lifecycle.errors import InputError
+
+if TYPE_CHECKING:
+    from .conftest import World
+
+HOUR = timedelta(hours=1)
+
+
+def test_a_tick_before_the_last_one_is_refused(world: World) -> None:
+    world.ledger.begin_tick("run-1", world.as_of, "demo")
+
+    with pytest.raises(InputError, match=r"before the last tick at 2026-03-02 09:00:00 .*history can't be sent again"):
+        world.ledger.begin_tick("run-0", world.as_of - HOUR, "demo")
+    world.ledger.begin_tick("run-y", world.as_of - HOUR, "yammer")  # another pack has its own history
+    world.ledger.begin_tick("run-2", world.as_of, "demo")  # the same time again is no going back
+
+
+def test_the_last_tick_is_the_latest_in_its_own_time(world: World) -> None:
+    assert world.ledger.last_tick() is None
+    world.ledger.begin_tick("run-1", world.as_of, "demo")
+    world.clock.advance(minutes=1)
+    world.ledger.begin_tick("run-y", world.as_of - HOUR, "yammer")
+    world.ledger.finish_tick("run-1", "done", {"welcome": (10, 3)}, {"verdicts": {"send": 3}})
+
+    last = world.ledger.last_tick()
+    assert last is not None
+    assert (last.run_id, last.status, last.summary) == ("run-1", "done", {"verdicts": {"send": 3}})
+    assert last.finished_at == world.clock.now
+    yammer = world.ledger.last_tick("yammer")
+    assert yammer is not None
+    assert (yammer.run_id, yammer.status, yammer.finished_at) == ("run-y", "running", None)
+
+
+def test_a_run_begun_again_goes_on_but_not_at_another_time(world: World) -> None:
+    world.ledger.begin_tick("run-1", world.as_of, "demo")
+    world.ledger.finish_tick("run-1", "failed", {"welcome": (1, 1)}, {})
+    world.ledger.begin_tick("run-1", world.as_of, "demo")
+    world.ledger.finish_tick("run-1", "done", {"welcome": (2, 2)}, {})
+
+    assert world.ledger.land("demo")["raw_ledger_ticks"].to_pylist()[0]["candidates"] == 2
+    with pytest.raises(InputError, match="run run-1 is already recorded"):
+        world.ledger.begin_tick("run-1", world.as_of + HOUR, "demo")
+
+
+def test_an_unknown_tick_or_status_is_an_input_error(world: World) -> None:
+    with pytest.raises(InputError, match="run run-1 is not in the ledger"):
+        world.ledger.finish_tick("run-1", "done", {}, {})
+    with pytest.raises(InputError, match="allowed: done, stopped, failed"):
+        world.ledger.finish_tick("run-1", "fine", {}, {})  # pyright: ignore[reportArgumentType]

@@ -1,0 +1,332 @@
+"""One draft per decision: the same for ever, and never worse than the deterministic words."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+
+import pytest
+
+from dagster_project.lifecycle.drafting import (
+    FAILURES,
+    Batch,
+    WriterRequest,
+    WriterResult,
+    draft,
+    draft_all,
+    template_artifacts,
+    writer_request,
+)
+from dagster_project.lifecycle.errors import InputError
+from dagster_project.lifecycle.message import Mode, PlannedMessage, content_hash
+from dagster_project.lifecycle.template import Context, Part, Rendered, TemplateSpec, canonical, prepare_facts
+
+SPEC = TemplateSpec.model_validate(
+    {
+        "tone": "plain",
+        "why": "Because.",
+        "locales": ["en", "de"],
+        "facts": {
+            "first_name": {"type": "text", "personal": True},
+            "plan": {"type": "text", "required": True},
+            "weeks": {"type": "number"},
+        },
+        "slots": {"intro": {"description": "d", "max_chars": 60, "placeholders": ["first_name", "plan"]}},
+    }
+)
+
+
+@dataclasses.dataclass(frozen=True)
+class FakeTemplate:
+    """Prints everything it was given, so that a test sees what reached it."""
+
+    name: str = "templates/emails/hello/default"
+    spec: TemplateSpec = SPEC
+    layout_hash: str = content_hash({"layouts/default.txt.j2": Part(b"layout").hash})
+
+    @property
+    def parts(self) -> Mapping[str, Part]:
+        return {"body.txt.j2": Part(b"body"), "layouts/default.txt.j2": Part(b"layout")}
+
+    @property
+    def version(self) -> str:
+        return content_hash({name: part.hash for name, part in self.parts.items()})
+
+    def render(self, facts: Mapping[str, object], slots: Mapping[str, str] | None, context: Context) -> Rendered:
+        values = prepare_facts(self.name, self.spec.facts, facts)
+        intro = (slots or {}).get("intro") or "Plain words."
+        text = f"{values} {intro} {context.unsubscribe_url}"
+        return Rendered(
+            subject=f"Hello {values['first_name'] or 'there'}", preheader="p", html=f"<p>{text}</p>", text=text
+        )
+
+
+@dataclasses.dataclass(frozen=True)
+class FakePolicy:
+    title: str = "Say hello"
+    mode: Mode = "template"
+    legal_basis: str = "consent"
+
+
+def message(number: int = 1, **changes: object) -> PlannedMessage:
+    """A planned message; `changes` replace its fields."""
+    planned = PlannedMessage(
+        message_id=f"m{number}",
+        campaign_id="hello",
+        user_id=f"u{number}",
+        account_id=None,
+        occurrence_key="once",
+        decision_id=f"d{number}",
+        policy_hash="p" * 64,
+        message_type="product_tips",
+        channel="email",
+        variant="default",
+        locale="de-AT",
+        email=f"u{number}@mail.example",
+        facts={"first_name": f"Ana{number}", "plan": "team", "weeks": 6},
+        send_after=None,
+        send_before=None,
+    )
+    return dataclasses.replace(planned, **changes)
+
+
+def one(policy: FakePolicy, result: WriterResult | None = None, **changes: object):  # noqa: ANN201 - a Draft
+    return draft(
+        message(**changes),
+        policy,
+        FakeTemplate(),
+        sender_name="Ledgerline",
+        postal_address="Street 1",
+        unsubscribe_url="https://mail.ledgerline.example/u/1",
+        result=result,
+    )
+
+
+def all_of(messages: Sequence[PlannedMessage], mode: Mode = "template", write: object = None) -> Batch:
+    return draft_all(
+        messages,
+        policies={"hello": FakePolicy(mode=mode)},
+        template_of=lambda campaign_id, variant: FakeTemplate(),
+        sender_name="Ledgerline",
+        postal_address="Street 1",
+        unsubscribe_url=lambda planned: f"https://mail.ledgerline.example/u/{planned.user_id}",
+        write=write,  # pyright: ignore[reportArgumentType]
+    )
+
+
+class Recorder:
+    """A writer that answers every request alike and keeps what it was asked."""
+
+    def __init__(self, result: WriterResult) -> None:
+        self.result, self.asked = result, []
+
+    def __call__(self, requests: Sequence[WriterRequest]) -> list[WriterResult]:
+        self.asked += requests
+        return [self.result] * len(requests)
+
+
+GOOD = WriterResult(
+    slots={"intro": "Good to see you, {{first_name}}, on {{plan}}."},
+    prompt=b"be kind",
+    settings={"model": "m"},
+    was_called=True,
+)
+
+
+def test_template_mode_never_looks_at_a_model() -> None:
+    """Even a result that lies around is not used."""
+    made = one(FakePolicy(), GOOD)
+
+    assert (made.mode, made.mode_asked, made.fallback_reason) == ("template", "template", None)
+    assert "Plain words." in made.text
+
+
+def test_a_draft_is_the_same_for_ever() -> None:
+    """Equal arguments give equal drafts, recipe included; another fact gives another hash."""
+    assert one(FakePolicy()) == one(FakePolicy())
+    assert one(FakePolicy()).draft_hash != one(FakePolicy(), facts={"plan": "pro"}).draft_hash
+
+
+def test_the_recipe_names_every_part() -> None:
+    """From the hashes alone it can be said what a mail was made of."""
+    planned = message()
+    made = one(FakePolicy())
+
+    assert set(made.recipe) == {"template", "layout", "policy", "facts", "context"}
+    assert made.recipe["facts"] == content_hash(planned.facts)
+    assert made.recipe["policy"] == planned.policy_hash
+    assert set(one(FakePolicy(mode="assisted"), GOOD).recipe) == {*made.recipe, "prompt", "model", "slots"}
+
+
+def test_a_model_writes_and_code_fills_in_the_names() -> None:
+    """The placeholder is replaced after the checks."""
+    made = one(FakePolicy(mode="assisted"), GOOD)
+
+    assert (made.mode, made.fallback_reason) == ("assisted", None)
+    assert "Good to see you, Ana1, on team." in made.text
+
+
+@pytest.mark.parametrize("failure", sorted(FAILURES))
+def test_a_failure_falls_back_with_its_reason(failure: str) -> None:
+    """The deterministic mail goes out, word for word the one of template mode."""
+    made = one(FakePolicy(mode="assisted"), WriterResult(failure=failure))
+
+    assert (made.mode, made.mode_asked, made.fallback_reason) == ("template", "assisted", failure)
+    assert made.draft_hash == one(FakePolicy()).draft_hash
+    assert made.recipe == one(FakePolicy()).recipe
+
+
+@pytest.mark.parametrize(
+    ("intro", "reason"),
+    [
+        ("See www.evil.example", "guard:link"),
+        ("Save 90% today", "guard:number"),
+        ("<b>Hi</b>", "guard:markup"),
+        ("{{ config }}", "guard:unknown_placeholder"),
+        ("x" * 61, "over_length"),
+        ("", "guard:empty"),
+    ],
+)
+def test_a_text_that_fails_a_check_falls_back(intro: str, reason: str) -> None:
+    """Nothing of it is kept."""
+    made = one(FakePolicy(mode="assisted"), WriterResult(slots={"intro": intro}, was_called=True))
+
+    assert (made.mode, made.fallback_reason) == ("template", reason)
+    assert made.draft_hash == one(FakePolicy()).draft_hash
+
+
+def test_without_a_writer_the_reason_is_no_model() -> None:
+    """Nothing is called, and the draft says so."""
+    (made,) = all_of([message()], mode="assisted").drafts
+
+    assert made.fallback_reason == "no_model"
+
+
+def test_a_long_name_can_make_a_fitting_text_too_long() -> None:
+    """Only for that one person."""
+    result = WriterResult(slots={"intro": "x" * 40 + "{{first_name}}"})
+
+    short = one(FakePolicy(mode="assisted"), result)
+    long = one(FakePolicy(mode="assisted"), result, facts={"first_name": "N" * 30, "plan": "team", "weeks": 6})
+
+    assert (short.mode, long.fallback_reason) == ("assisted", "over_length")
+
+
+def test_a_number_the_model_was_not_given_is_refused_even_if_a_name_holds_it() -> None:
+    """Facts that are personal do not license a number."""
+    made = one(
+        FakePolicy(mode="assisted"),
+        WriterResult(slots={"intro": "Only 7 left"}),
+        facts={"first_name": "Seven 7", "plan": "team", "weeks": 6},
+    )
+
+    assert made.fallback_reason == "guard:number"
+
+
+def test_transactional_mail_has_no_unsubscribe_link() -> None:
+    """And any other mail is not drafted without one."""
+    assert one(FakePolicy(legal_basis="transactional")).unsubscribe_url is None
+    with pytest.raises(InputError, match="unsubscribe_url"):
+        draft(message(), FakePolicy(), FakeTemplate(), sender_name="L", postal_address="S", unsubscribe_url=None)
+
+
+def test_the_locale_is_what_the_person_gets() -> None:
+    """Asked for de-AT, offered de."""
+    assert one(FakePolicy()).locale == "de"
+    assert one(FakePolicy(), locale="ja").locale == "en"
+
+
+def test_autonomous_mode_is_refused() -> None:
+    """It is not a mode that can be drafted, so it must not pass for one."""
+    with pytest.raises(InputError, match="mode: found autonomous, allowed: template, assisted"):
+        one(FakePolicy(mode="autonomous"))
+
+
+def test_one_call_serves_everyone_with_the_same_pattern() -> None:
+    """A thousand people, two plans, with and without a first name: four patterns, four calls."""
+    messages = [
+        message(
+            number,
+            facts={
+                "first_name": f"Ana{number}" if number % 4 < 2 else None,
+                "plan": ["team", "pro"][number % 2],
+                "weeks": 6,
+            },
+        )
+        for number in range(1000)
+    ]
+    writer = Recorder(WriterResult(slots={"intro": "Good to see you on {{plan}}."}, was_called=True))
+
+    batch = all_of(messages, mode="assisted", write=writer)
+
+    assert len(writer.asked) == 4
+    assert len(batch.answers) == 4
+    assert {made.mode for made in batch.drafts} == {"assisted"}
+    assert len({made.draft_hash for made in batch.drafts}) == 1000
+
+
+def test_the_order_of_messages_does_not_change_the_order_of_calls() -> None:
+    """Calls are ordered by their content, drafts by their messages."""
+    messages = [message(number, facts={"plan": f"plan {number}"}) for number in range(9)]
+    forward, backward = Recorder(GOOD), Recorder(GOOD)
+
+    first = all_of(messages, mode="assisted", write=forward)
+    second = all_of(messages[::-1], mode="assisted", write=backward)
+
+    assert [request.key for request in forward.asked] == [request.key for request in backward.asked]
+    assert first.drafts == second.drafts[::-1]
+
+
+def test_a_request_holds_no_personal_value() -> None:
+    """Only the name of the placeholder."""
+    request = writer_request(message(), FakePolicy(), FakeTemplate())
+
+    assert request.facts == {"plan": "team", "weeks": 6}
+    assert request.placeholders == ("first_name", "plan", "weeks")
+    assert "Ana1" not in repr(request)
+    assert "u1" not in repr(request)
+
+
+def test_a_message_that_cannot_be_drafted_stops_nobody_else() -> None:
+    """Its failure is one line."""
+    bad = [
+        message(1, facts={}),
+        message(2, facts={"plan": 3}),
+        message(3, campaign_id="unheard_of"),
+    ]
+
+    batch = all_of([*bad, message(4)], mode="assisted", write=Recorder(GOOD))
+
+    assert [made.message_id for made in batch.drafts] == ["m4"]
+    assert batch.failures == {
+        "m1": "templates/emails/hello/default: fact plan: found null, allowed: a text",
+        "m2": "templates/emails/hello/default: fact plan: found 3, allowed: a string or null",
+        "m3": "unheard_of: policy: found none, allowed: hello",
+    }
+
+
+def test_every_hash_of_a_recipe_but_the_personal_ones_is_an_artifact() -> None:
+    """Facts and context stay with the message, where they can be erased; the policy is kept by who wrote it."""
+    batch = all_of([message()], mode="assisted", write=Recorder(GOOD))
+    (made,) = batch.drafts
+
+    assert {part for part, digest in made.recipe.items() if digest not in batch.artifacts} == {
+        "policy",
+        "facts",
+        "context",
+    }
+    assert all(content_hash(content) == digest for digest, content in batch.artifacts.items())
+    assert batch.artifacts[made.recipe["slots"]] == canonical(
+        {"intro": "Good to see you, {{first_name}}, on {{plan}}."}
+    )
+    assert not any(b"Ana1" in content for content in batch.artifacts.values())
+
+
+def test_a_template_version_is_found_by_its_files() -> None:
+    """The version is the hash of a manifest, the manifest names the files."""
+    template = FakeTemplate()
+    artifacts = template_artifacts(template)
+
+    assert template.version in artifacts
+    assert template.layout_hash in artifacts
+    assert Part(b"body").hash in artifacts

@@ -1,0 +1,102 @@
+"""What is planned, withdrawn and routed follows from verdicts and policies alone."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from dagster_project.lifecycle.message import PlannedMessage
+from dagster_project.lifecycle.planning import as_planned, cautioned_campaigns, planned_messages, routes, withdrawn
+
+VERDICTS = ("send", "hold", "suppress", "holdout", "lose")
+
+
+@dataclasses.dataclass(frozen=True)
+class Waiting:
+    message_id: str
+    campaign_id: str = "welcome"
+
+
+def row(message_id: str, verdict: str, **changes: Any) -> dict[str, Any]:
+    """A verdict as the warehouse gives it."""
+    return {
+        "message_id": message_id,
+        "campaign_id": "welcome",
+        "user_id": "u1",
+        "account_id": None,
+        "occurrence_key": "signup",
+        "decision_id": "d1",
+        "policy_hash": "p1",
+        "message_type": "product_tips",
+        "channel": "email",
+        "variant": "default",
+        "locale": "en",
+        "email": "a@customer.example",
+        "facts": json.dumps({"first_name": None}),
+        "send_after": None,
+        "send_before": None,
+        "verdict": verdict,
+        "reason": f"because_{verdict}",
+    } | changes
+
+
+@given(st.lists(st.sampled_from(VERDICTS), max_size=20))
+def test_only_send_verdicts_become_messages(verdicts: list[str]) -> None:
+    """One message per `send`, in order, and none for anything else."""
+    rows = [row(f"m{number}", verdict) for number, verdict in enumerate(verdicts)]
+
+    planned = planned_messages(rows)
+
+    assert [message.message_id for message in planned] == [r["message_id"] for r in rows if r["verdict"] == "send"]
+
+
+def test_facts_keep_their_nulls() -> None:
+    """A template must see that a fact is missing, not that it was never asked for."""
+    (planned,) = planned_messages([row("m1", "send")])
+
+    assert planned.facts == {"first_name": None}
+    assert as_planned(planned) == planned
+    assert isinstance(planned, PlannedMessage)
+
+
+@pytest.mark.parametrize(("verdict", "stays"), [("send", True), ("hold", True), ("suppress", False), ("holdout", False), ("lose", False)])
+def test_a_waiting_message_goes_when_its_verdict_turns(verdict: str, stays: bool) -> None:
+    """What was planned earlier is withdrawn with the reason that now stands against it."""
+    reasons = withdrawn([Waiting("m1")], [row("m1", verdict)])
+
+    assert reasons == ({} if stays else {"m1": f"because_{verdict}"})
+
+
+def test_a_waiting_message_goes_when_its_person_no_longer_qualifies() -> None:
+    """Somebody who activated yesterday isn't told today that setup has stalled."""
+    assert withdrawn([Waiting("m1")], []) == {"m1": "no_longer_qualified"}
+
+
+def test_drafts_wait_for_a_person_by_policy_by_caution_and_when_in_doubt() -> None:
+    """`review: all`, an unusual audience, and a campaign that no policy is known of."""
+    drafted = [Waiting("a", "free"), Waiting("b", "strict"), Waiting("c", "odd"), Waiting("d", "unknown")]
+
+    found = routes(drafted, {"free": "none", "strict": "all", "odd": "none"}, {"odd"})
+
+    assert found == {"a": "approved", "b": "in_review", "c": "in_review", "d": "in_review"}
+
+
+@dataclasses.dataclass(frozen=True)
+class GateRun:
+    stage: str
+    results: list[dict[str, Any]]
+
+
+def test_only_the_audience_gates_open_warnings_caution() -> None:
+    """A passed line and another stage's warning keep nobody waiting."""
+    gates = [
+        GateRun("decide", [{"passed": False, "campaigns": ["odd"]}, {"passed": True, "campaigns": ["fine"]}]),
+        GateRun("draft", [{"passed": False, "campaigns": ["elsewhere"]}]),
+    ]
+
+    assert cautioned_campaigns(gates) == {"odd"}
