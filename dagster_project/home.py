@@ -34,6 +34,14 @@ from dagster_project.lifecycle.source import SourcePack
 from dagster_project.settings import Settings
 
 
+def home_of(settings: Settings) -> Home:
+    """The home of these settings: the same object as long as they don't change, because dbt takes seconds to parse."""
+    global _latest  # noqa: PLW0603
+    if _latest is None or _latest.settings != settings:
+        _latest = Home(settings)
+    return _latest
+
+
 class Home:
     """One home folder with its settings. Nothing is opened before it is asked for."""
 
@@ -211,3 +219,6 @@ class Home:
             scratch.models.adopt(self.models)
             scratch.models.rebuild(moment)
             yield scratch
+
+
+_latest: Home | None = None

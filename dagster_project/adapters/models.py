@@ -33,6 +33,8 @@ class NodeResult:
     unique_id: str
     kind: str  # model, seed, test
     name: str
+    sentence: str  # a test's description, else its name in words
+    tested: str | None  # unique_id of the model that a test stands on
     status: str  # success, pass, warn, fail, error, skipped
     message: str
     failures: int
@@ -101,7 +103,7 @@ class Models:
             building += ["--exclude-resource-type", kind]
         with self._dbt(str(self.warehouse), manifest) as dbt:
             result = dbt.invoke(
-                [command, "--select", *select, *building, *self._arguments(self.home / "dbt", variables)]
+                [command, "--no-write-json", "--select", *select, *building, *self._arguments(self.home / "dbt", variables)]
             )
         if result.exception is not None:
             raise InputError(self._one_line(result.exception))
@@ -146,6 +148,8 @@ class Models:
             unique_id=node.unique_id,
             kind=str(node.resource_type),
             name=node.name,
+            sentence=_first_sentence(node.description) or node.name.replace("_", " "),
+            tested=getattr(node, "attached_node", None),
             status=str(entry.status),
             message=f"{node.original_file_path}: {self._one_line(entry.message)}" if entry.message else "",
             failures=int(entry.failures or 0),
@@ -157,3 +161,7 @@ class Models:
         text = re.sub(r"\s+", " ", str(error)).strip()
         text = text.replace(f"{self.project.parent}/", "")
         return re.sub(r"^(Runtime|Parsing|Compilation|Database) Error\s*", "", text)[:600]
+
+
+def _first_sentence(text: str) -> str:
+    return " ".join(text.split()).split(". ")[0]

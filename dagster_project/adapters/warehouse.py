@@ -59,6 +59,11 @@ class Warehouse:
             union = " union all ".join(f"select '{name}' as name, count(*) as n from {schema}.{name}" for name in asked)
             return dict(connection.execute(union).fetchall())
 
+    def examples(self, sql: str, limit: int = 5) -> list[str]:
+        """The first column of the first rows of a query: the keys that a person would look up."""
+        with self.connect() as connection:
+            return [str(row[0]) for row in connection.execute(f"select * from ({sql}) limit {limit}").fetchall()]
+
     def copy_landed(self, to: Path) -> None:
         """Copy every landed table into another warehouse file, where models can be built as of another time."""
         with self.connect() as connection:

@@ -6,7 +6,7 @@ import dataclasses
 import time
 import uuid
 from collections import Counter, defaultdict
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime
 from typing import Any
 
@@ -71,14 +71,15 @@ def run(home: Home, as_of: datetime | None, listener: StageListener) -> Report:
             states = Counter(message.state for message in ledger.messages(since=tick.started_at))
     if outcome.input_error:
         raise InputError(outcome.input_error)
-    failed = {gate.stage: [line["sentence"] for line in _gate(gate)["failed"]] for gate in gates}
+    stage_gates = _stage_gates(gates)
+    failed = {gate["stage"]: [line["sentence"] for line in gate["failed"]] for gate in stage_gates}
     return Report(
         as_of=f"{as_of.isoformat()}Z",
         run_id=run_id,
         stages=_stages(home, outcome.seconds, len(decisions), len(drafts), states),
         verdicts=_counts(row["verdict"] for row in decisions),
         reasons=_counts(row["reason"] for row in decisions),
-        gates=[_gate(gate) for gate in gates],
+        gates=stage_gates,
         drafts=_counts(draft.mode for draft in drafts),
         fallbacks=_counts(draft.fallback_reason for draft in drafts if draft.fallback_reason),
         deliveries=dict(states),
@@ -124,14 +125,25 @@ def _stages(
     return {name: {"seconds": round(seconds[name], 2), **counts[name]} for name in STAGES if name in seconds}
 
 
-def _gate(gate: Any) -> dict[str, Any]:
-    return {
-        "stage": gate.stage,
-        "passed": gate.passed,
-        "expectations": len(gate.results),
-        "failed": [line for line in gate.results if not line["passed"] and line["severity"] == "critical"],
-        "warnings": [line for line in gate.results if not line["passed"] and line["severity"] == "warning"],
-    }
+def _stage_gates(gates: Iterable[Any]) -> list[Mapping[str, Any]]:
+    """One entry per stage: its dbt tests and its gate are one border."""
+    lines: dict[str, list[dict[str, Any]]] = defaultdict(list)
+    passed: dict[str, bool] = defaultdict(lambda: True)
+    for gate in gates:
+        stage = gate.stage.removesuffix("_tests")
+        passed[stage] = passed[stage] and gate.passed
+        lines[stage] += gate.results
+    return [
+        {
+            "stage": stage,
+            "passed": passed[stage],
+            "expectations": len(lines[stage]),
+            "failed": [line for line in lines[stage] if not line["passed"] and line["severity"] == "critical"],
+            "warnings": [line for line in lines[stage] if not line["passed"] and line["severity"] == "warning"],
+        }
+        for stage in STAGES
+        if stage in lines or not passed[stage]
+    ]
 
 
 def _error(failures: Mapping[str, str], failed: Mapping[str, list[str]]) -> str | None:

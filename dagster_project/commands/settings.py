@@ -7,7 +7,7 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
-from dagster_project.home import Home
+from dagster_project.home import Home, home_of
 from dagster_project.lifecycle.errors import InputError
 from dagster_project.settings import Settings
 
@@ -22,7 +22,7 @@ def open_home(source: str | None = None, data: Path | None = None) -> Home:
     if data is not None:
         os.environ["POSTRIDER_DATA"] = str(data.resolve())
     try:
-        home = Home(Settings())
+        home = home_of(Settings())
     except ValidationError as error:
         first = error.errors()[0]
         name = str(first["loc"][0])

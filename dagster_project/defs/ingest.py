@@ -6,8 +6,7 @@ from datetime import datetime
 import dagster as dg
 
 from dagster_project.adapters.clock import utc_now
-from dagster_project.defs.resources import HomeResource
-from dagster_project.home import Home
+from dagster_project.defs.resources import HomeResource, shared_home
 
 LEDGER_TABLES = {
     "raw_ledger_messages": "One row per message ever planned: its state before this tick.",
@@ -25,15 +24,13 @@ class IngestConfig(dg.Config):
 
 @dg.definitions
 def defs() -> dg.Definitions:
-    home = Home()
-
     @dg.multi_asset(
         name="ingest",
         specs=[
             dg.AssetSpec(
                 name, group_name="ingest", kinds={"duckdb"}, owners=["team:analytics"], description=text, code_version="1"
             )
-            for name, text in {table.name: table.description for table in home.pack.tables}.items() | LEDGER_TABLES.items()
+            for name, text in {table.name: table.description for table in shared_home().pack.tables}.items() | LEDGER_TABLES.items()
         ],
     )
     def ingest(context: dg.AssetExecutionContext, config: IngestConfig, home: HomeResource) -> Iterator[dg.MaterializeResult]:

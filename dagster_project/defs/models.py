@@ -1,14 +1,17 @@
-"""How a stage that is done in dbt becomes Dagster assets: one asset per model, one check per dbt test."""
+"""How a stage that is done in dbt becomes Dagster assets: one asset per model, its dbt tests in its metadata.
 
-from collections.abc import Iterator, Mapping
+The tests are no asset checks of their own: some 150 of them would be 300 more events in each run, which took 6 s of a
+tick, to say what the stage's gate says in one line.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import dagster as dg
-from dagster_dbt import DagsterDbtTranslator, dbt_assets
-from dagster_dbt.asset_utils import get_asset_check_key_for_test
+from dagster_dbt import DagsterDbtTranslator, DagsterDbtTranslatorSettings, dbt_assets
 
 from dagster_project.adapters.models import NodeResult
-from dagster_project.defs.resources import HomeResource
+from dagster_project.defs.resources import HomeResource, shared_home
 from dagster_project.home import Home
 
 # What each stage builds, as dbt selects it. By name and not by path: Dagster resolves paths from wherever it was called.
@@ -27,6 +30,9 @@ class StageTranslator(DagsterDbtTranslator):
     an error, and the lineage would break silently.
     """
 
+    def __init__(self) -> None:
+        super().__init__(DagsterDbtTranslatorSettings(enable_asset_checks=False))
+
     def get_asset_key(self, dbt_resource_props: Mapping[str, Any]) -> dg.AssetKey:
         return dg.AssetKey(dbt_resource_props["name"])
 
@@ -35,65 +41,63 @@ class StageTranslator(DagsterDbtTranslator):
         return dbt_resource_props.get("description") or ""
 
 
-def stage_models(stage: str, home: Home) -> dg.AssetsDefinition:
+def stage_models(stage: str) -> dg.AssetsDefinition:
     """All models of one stage as one multi-asset that runs `dbt build` on them as of the tick."""
-    manifest = home.models.manifest
-    translator = StageTranslator()
 
     @dbt_assets(
-        manifest=manifest,
+        manifest=shared_home().models.manifest,
         select=" ".join(SELECTED[stage]),
-        dagster_dbt_translator=translator,
+        dagster_dbt_translator=StageTranslator(),
         name=f"{stage}_models",
     )
-    def models(context: dg.AssetExecutionContext, home: HomeResource) -> Iterator[Any]:
+    def models(context: dg.AssetExecutionContext, home: HomeResource) -> Iterator[dg.MaterializeResult]:
         with home.ledger() as ledger:
             tick = ledger.tick(context.run_id)
         results = home.models.run(SELECTED[stage], tick.as_of, context.run_id)
+        records = [test_record(home, result) for result in results if result.kind == "test"]
         with home.ledger() as ledger:
-            ledger.record_gate(context.run_id, tick.as_of, f"{stage}_tests", *test_verdict(results))
-        yield from asset_events(results, manifest, translator, home)
+            passed = not any(result.is_bad for result in results)
+            ledger.record_gate(context.run_id, tick.as_of, f"{stage}_tests", passed, records)
+        yield from materializations(home, results)
         refuse_bad(results)
 
     return models
 
 
-def test_verdict(results: list[NodeResult]) -> tuple[bool, list[dict[str, Any]]]:
-    """Whether all nodes were good, and what was not: the form in which a gate's result is kept."""
-    bad = [result for result in results if result.is_bad]
-    return not bad, [
-        {"name": result.name, "sentence": result.message or result.name, "unexpected_count": result.failures}
-        for result in bad
-    ]
+def test_record(home: Home, result: NodeResult) -> dict[str, Any]:
+    """One dbt test as a line of its stage's gate."""
+    has_rows = result.is_bad and result.failures and result.compiled_sql
+    return {
+        "name": result.name,
+        "sentence": result.sentence,
+        "severity": "warning" if result.status == "warn" else "critical",
+        "passed": result.status == "pass",
+        "unexpected_count": result.failures,
+        "examples": home.warehouse.examples(result.compiled_sql) if has_rows and result.compiled_sql else [],
+        "observed": result.message,
+    }
 
 
-def asset_events(
-    results: list[NodeResult], manifest: Mapping[str, Any], translator: StageTranslator, home: Home
-) -> Iterator[dg.MaterializeResult | dg.AssetCheckResult]:
-    """A materialisation per model and seed that was built, a check result per test that ran."""
+def materializations(home: Home, results: Sequence[NodeResult]) -> Iterator[dg.MaterializeResult]:
+    """One per model and seed that was built, with its rows, its seconds and how its tests went."""
     built = [result for result in results if result.kind in ("model", "seed") and result.status == "success"]
     counts = home.warehouse.counts([result.name for result in built])
     for result in built:
+        tests = [test for test in results if test.kind == "test" and test.tested == result.unique_id]
         yield dg.MaterializeResult(
             asset_key=result.name,
-            metadata={"dagster/row_count": counts[result.name], "seconds": round(result.seconds, 3)},
+            metadata={
+                "dagster/row_count": counts[result.name],
+                "seconds": round(result.seconds, 3),
+                "tests_passed": sum(test.status == "pass" for test in tests),
+                "tests_failed": [test.sentence for test in tests if test.is_bad],
+            },
         )
-    for result in results:
-        if result.kind == "test" and (
-            key := get_asset_check_key_for_test(manifest, translator, result.unique_id, project=None)
-        ):
-            yield dg.AssetCheckResult(
-                asset_key=key.asset_key,
-                check_name=key.name,
-                passed=result.status == "pass",
-                severity=dg.AssetCheckSeverity.WARN if result.status == "warn" else dg.AssetCheckSeverity.ERROR,
-                metadata={"failures": result.failures, "message": result.message},
-            )
 
 
-def refuse_bad(results: list[NodeResult]) -> None:
+def refuse_bad(results: Sequence[NodeResult]) -> None:
     """Stop the tick when a model could not be built or a dbt test failed."""
     bad = [result for result in results if result.is_bad]
     if bad:
-        lines = "; ".join(f"{result.name}: {result.message or result.status}" for result in bad[:5])
+        lines = "; ".join(f"{result.sentence} {result.message}" for result in bad[:5])
         raise dg.Failure(description=f"{len(bad)} of {len(results)} dbt nodes failed: {lines}", allow_retries=False)

@@ -133,6 +133,7 @@ class World:
         mail["Message-ID"] = f"<{claim.message.message_id}@ledgerline.example>"
         mail.set_content(claim.draft.text)
         mail.add_alternative(claim.draft.html, subtype="html")
+        mail.set_boundary(f"={claim.message.message_id}=")  # else a new one at random for each call
         return bytes(mail)
 
     def mark(self, claim: Claim, as_of: datetime | None = None) -> str | None:

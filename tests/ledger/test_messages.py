@@ -57,11 +57,18 @@ def test_a_draft_reads_back_as_it_was_recorded(world: World) -> None:
     assert content_hash(world.ledger.artifact(content_hash(draft.recipe))) == content_hash(draft.recipe)
 
 
-def test_the_first_draft_stands(world: World) -> None:
+def test_a_draft_that_nobody_has_judged_is_made_anew_and_one_that_was_judged_stands(world: World) -> None:
+    """A tick that the content gate stopped leaves drafts behind; a mended template must reach them."""
     world.drafted()
 
-    assert world.ledger.record_drafts([world.draft("m0001", "Other")], world.run_id, world.as_of) == 0
-    assert [draft.text for _, draft in world.ledger.drafts()] == ["Hello, m0001"]
+    assert world.ledger.record_drafts([world.draft("m0001")], world.run_id, world.as_of) == 0  # the same words
+    assert world.ledger.record_drafts([world.draft("m0001", "Other")], world.run_id, world.as_of) == 1
+    assert [draft.text for _, draft in world.ledger.drafts()] == [world.draft("m0001", "Other").text]
+
+    world.ledger.route({"m0001": "in_review"}, world.run_id, world.as_of)
+    assert world.ledger.record_drafts([world.draft("m0001", "Third")], world.run_id, world.as_of) == 0
+    assert [draft.text for _, draft in world.ledger.drafts()] == [world.draft("m0001", "Other").text]
+    assert world.ledger.verify()["ok"]
 
 
 def test_drafts_of_what_is_closed_are_left_out_unless_asked_for(world: World) -> None:
@@ -69,8 +76,8 @@ def test_drafts_of_what_is_closed_are_left_out_unless_asked_for(world: World) ->
     world.ledger.cancel({"m0001": "expired"}, world.run_id, world.as_of)
 
     assert [message.message_id for message, _ in world.ledger.drafts()] == ["m0002"]
-    assert len(world.ledger.drafts(open_only=False)) == 2
-    assert len(world.ledger.drafts(message_ids=["m0001"], open_only=False)) == 1
+    assert len(world.ledger.drafts(states=None)) == 2
+    assert len(world.ledger.drafts(message_ids=["m0001"], states=None)) == 1
 
 
 def test_only_what_no_worker_holds_is_cancelled(world: World) -> None:

@@ -17,11 +17,40 @@ HOUR = timedelta(hours=1)
 
 def test_a_tick_before_the_last_one_is_refused(world: World) -> None:
     world.ledger.begin_tick("run-1", world.as_of, "demo")
+    world.ledger.finish_tick("run-1", "done", {}, {})
 
     with pytest.raises(InputError, match=r"before the last tick at 2026-03-02 09:00:00 .*history can't be sent again"):
         world.ledger.begin_tick("run-0", world.as_of - HOUR, "demo")
     world.ledger.begin_tick("run-y", world.as_of - HOUR, "yammer")  # another pack has its own history
     world.ledger.begin_tick("run-2", world.as_of, "demo")  # the same time again is no going back
+
+
+def test_a_tick_that_a_gate_stopped_before_it_planned_anything_is_in_nobodys_way(world: World) -> None:
+    """A mistyped year is refused by the source's gate; the next real tick must not be refused because of it."""
+    world.ledger.begin_tick("run-9", world.as_of + 1000 * HOUR, "demo")
+    world.ledger.finish_tick("run-9", "stopped", {}, {})
+
+    world.ledger.begin_tick("run-1", world.as_of, "demo")
+
+    assert world.ledger.tick("run-1").as_of == world.as_of
+
+
+def test_a_run_that_only_delivers_goes_on_from_the_last_tick(world: World) -> None:
+    with pytest.raises(InputError, match="no tick is recorded"):
+        world.ledger.tick("delivery")
+    world.ledger.begin_tick("run-1", world.as_of, "demo")
+
+    assert world.ledger.tick("delivery").run_id == "run-1"
+
+
+def test_the_last_audience_is_of_a_tick_that_was_done(world: World) -> None:
+    assert world.ledger.last_audience("demo") == {}
+    world.ledger.begin_tick("run-1", world.as_of, "demo")
+    world.ledger.finish_tick("run-1", "done", {"welcome": (10, 3)}, {})
+    world.ledger.begin_tick("run-2", world.as_of + HOUR, "demo")
+    world.ledger.finish_tick("run-2", "stopped", {"welcome": (99, 9)}, {})
+
+    assert world.ledger.last_audience("demo") == {"welcome": (10, 3)}
 
 
 def test_the_last_tick_is_the_latest_in_its_own_time(world: World) -> None:

@@ -7,8 +7,8 @@ variants as (select * from {{ ref('int_campaign_variants') }}),
 
 bucketed as (
     select
-        message_id,
-        campaign_id,
+        candidates.message_id,
+        candidates.campaign_id,
         {{ hash_bucket(salt, 'candidates.user_id') }} as variant_bucket
     from candidates
 ),

@@ -68,7 +68,7 @@ send_windows as (
             local_hours.local_hour >= windows.window_from_hour
             and local_hours.local_hour < windows.window_to_hour
             and list_contains(
-                cast(cast(windows.window_weekdays as json) as integer []),
+                cast(cast(windows.window_weekdays as json) as integer[]),
                 local_hours.local_weekday
             )
     group by 1, 2, 3, 4

@@ -43,7 +43,8 @@ changed as (
 ),
 
 vanished as (
-    select latest.* replace (
+    select
+        latest.* replace (
             'suppress' as verdict,
             'no_longer_qualified' as reason,
             '["no_longer_qualified"]' as reasons_all,
@@ -73,14 +74,29 @@ decisions as (
         {{ surrogate_key(['message_id', as_of(), 'verdict', 'reason']) }}
             as decision_id,
         '{{ var("source_pack") }}' as source_pack,
-        message_id, campaign_id, user_id, account_id, occurrence_key,
-        triggered_at, {{ as_of() }} as as_of, verdict, reason, reasons_all,
-        channel, variant, arm, cast(propensity as double) as propensity,
-        send_after, send_before, facts, policy_hash,
-        winner_message_id, current_models.model_versions,
+        message_id,
+        campaign_id,
+        user_id,
+        account_id,
+        occurrence_key,
+        triggered_at,
+        {{ as_of() }} as as_of,
+        verdict,
+        reason,
+        reasons_all,
+        channel,
+        variant,
+        arm,
+        cast(propensity as double) as propensity,
+        send_after,
+        send_before,
+        facts,
+        policy_hash,
+        winner_message_id,
+        (select scores.model_versions from model_versions as scores)
+            as model_versions,
         '{{ var("run_id") }}' as run_id
     from news
-    cross join model_versions as current_models
 )
 
 select * from decisions

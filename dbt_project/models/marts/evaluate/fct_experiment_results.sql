@@ -1,5 +1,4 @@
-{#- 95 %, two sides -#}
-{%- set z = 1.959964 -%}
+{%- set z = 1.959964 %} {#- 95 %, two sides #}
 with campaigns as (select * from {{ ref('dim_campaigns') }}),
 
 outcomes as (
@@ -20,75 +19,71 @@ first_exposures as (
 
 counts as (
     select
-        campaigns.campaign_id,
-        campaigns.kpi_event_kind,
-        campaigns.kpi_horizon_days,
-        {% for arm in ['treatment', 'holdout'] -%}
-            cast(count(*) filter (
-                where arm = '{{ arm }}' and is_mature
-            ) as integer) as {{ arm }}_users,
-            cast(count(*) filter (
-                where arm = '{{ arm }}' and is_mature and is_converted
-            ) as integer) as {{ arm }}_conversions,
-        {% endfor -%}
-        cast(count(*) filter (where not is_mature) as integer)
-            as waiting_users
-    from campaigns
-    left join first_exposures
-        on campaigns.campaign_id = first_exposures.campaign_id
-    group by 1, 2, 3
+        campaign_id,
+        arm,
+        count(*) filter (where is_mature) as users,
+        count(*) filter (where is_mature and is_converted) as conversions,
+        count(*) filter (where not is_mature) as waiting_users
+    from first_exposures
+    group by 1, 2
 ),
 
-rates as (
+-- Wilson's interval of each rate: sound at 0 of 5 and at 5 of 5
+arms as (
     select
         *,
-        {% for arm in ['treatment', 'holdout'] -%}
-            {%- set users = 'nullif(' ~ arm ~ '_users, 0)' -%}
-            {%- set rate = arm ~ '_conversions / ' ~ users -%}
-            {%- set centre = arm ~ '_conversions + ' ~ z ** 2 / 2 -%}
-            {%- set spread = z ~ ' * sqrt(' ~ arm ~ '_conversions * (1 - '
-                ~ rate ~ ') + ' ~ z ** 2 / 4 ~ ')' -%}
-            {%- set width = '(' ~ users ~ ' + ' ~ z ** 2 ~ ')' -%}
-            {{ rate }} as {{ arm }}_rate,
-            -- Wilson's interval: sound at 0 of 5 and at 5 of 5
-            ({{ centre }} - {{ spread }}) / {{ width }} as {{ arm }}_lower,
-            ({{ centre }} + {{ spread }}) / {{ width }} as {{ arm }}_upper
-            {{- ',' if not loop.last }}
-        {% endfor %}
+        conversions / nullif(users, 0) as rate,
+        {{ z }} * sqrt(
+            conversions * (1 - conversions / nullif(users, 0)) + {{ z ** 2 / 4 }}
+        ) as spread,
+        (conversions + {{ z ** 2 / 2 }} - spread) / (users + {{ z ** 2 }})
+            as lower_rate,
+        (conversions + {{ z ** 2 / 2 }} + spread) / (users + {{ z ** 2 }})
+            as upper_rate
     from counts
 ),
 
--- Newcombe's interval of the difference, from the two above
+-- Newcombe's interval of their difference
 differences as (
     select
-        *,
-        treatment_rate - holdout_rate as difference,
-        treatment_rate - holdout_rate - sqrt(
-            power(treatment_rate - treatment_lower, 2)
-            + power(holdout_upper - holdout_rate, 2)
-        ) as difference_lower,
-        treatment_rate - holdout_rate + sqrt(
-            power(treatment_upper - treatment_rate, 2)
-            + power(holdout_rate - holdout_lower, 2)
-        ) as difference_upper
-    from rates
+        campaigns.campaign_id,
+        campaigns.kpi_event_kind,
+        campaigns.kpi_horizon_days,
+        cast(coalesce(treatment.users, 0) as integer) as treatment_users,
+        cast(coalesce(treatment.conversions, 0) as integer)
+            as treatment_conversions,
+        round(treatment.rate, 6) as treatment_rate,
+        cast(coalesce(holdout.users, 0) as integer) as holdout_users,
+        cast(coalesce(holdout.conversions, 0) as integer)
+            as holdout_conversions,
+        round(holdout.rate, 6) as holdout_rate,
+        cast(
+            coalesce(treatment.waiting_users, 0)
+            + coalesce(holdout.waiting_users, 0) as integer
+        ) as waiting_users,
+        round(treatment.rate - holdout.rate, 6) as difference,
+        round(treatment.rate - holdout.rate - sqrt(
+            power(treatment.rate - treatment.lower_rate, 2)
+            + power(holdout.upper_rate - holdout.rate, 2)
+        ), 6) as difference_lower,
+        round(treatment.rate - holdout.rate + sqrt(
+            power(treatment.upper_rate - treatment.rate, 2)
+            + power(holdout.rate - holdout.lower_rate, 2)
+        ), 6) as difference_upper
+    from campaigns
+    left join arms as treatment
+        on
+            campaigns.campaign_id = treatment.campaign_id
+            and treatment.arm = 'treatment'
+    left join arms as holdout
+        on
+            campaigns.campaign_id = holdout.campaign_id
+            and holdout.arm = 'holdout'
 ),
 
 results as (
     select
-        campaign_id,
-        kpi_event_kind,
-        kpi_horizon_days,
-        treatment_users,
-        treatment_conversions,
-        round(treatment_rate, 6) as treatment_rate,
-        holdout_users,
-        holdout_conversions,
-        round(holdout_rate, 6) as holdout_rate,
-        waiting_users,
-        round(difference, 6) as difference,
-        round(difference_lower, 6) as difference_lower,
-        round(difference_upper, 6) as difference_upper,
+        *,
         case
             when
                 least(treatment_users, holdout_users)

@@ -18,19 +18,32 @@ kpi_events as (
         case when kind in ('upgrade', 'payment') then account_id else user_id end
             as unit_id
     from {{ ref('stg_events') }}
-    where kind in (select kpi_event_kind from {{ ref('dim_campaigns') }})
+    where kind in (select campaigns.kpi_event_kind from campaigns)
 ),
 
 -- mailed, or held out at the moment when one would have been mailed
 exposures as (
     select
-        message_id, campaign_id, user_id, account_id, 'treatment' as arm,
-        'eligible' as reason, variant, propensity, sent_as_of as exposed_at
+        message_id,
+        campaign_id,
+        user_id,
+        account_id,
+        variant,
+        propensity,
+        'treatment' as arm,
+        'eligible' as reason,
+        sent_as_of as exposed_at
     from deliveries
     union all
     select
-        message_id, campaign_id, user_id, account_id, 'holdout' as arm,
-        reason, cast(null as varchar) as variant, propensity,
+        message_id,
+        campaign_id,
+        user_id,
+        account_id,
+        cast(null as varchar) as variant,
+        propensity,
+        'holdout' as arm,
+        reason,
         as_of as exposed_at
     from holdouts
     where message_id not in (select deliveries.message_id from deliveries)
@@ -62,14 +75,25 @@ conversions as (
         on
             horizons.unit_id = kpi_events.unit_id
             and horizons.kpi_event_kind = kpi_events.kind
-            and kpi_events.occurred_at > horizons.exposed_at
-            and kpi_events.occurred_at <= horizons.horizon_ends_at
+            and horizons.exposed_at < kpi_events.occurred_at
+            and horizons.horizon_ends_at >= kpi_events.occurred_at
     group by 1
 ),
 
 outcomes as (
     select
-        horizons.* exclude (unit_id),
+        horizons.message_id,
+        horizons.campaign_id,
+        horizons.user_id,
+        horizons.account_id,
+        horizons.arm,
+        horizons.reason,
+        horizons.variant,
+        horizons.kpi_event_kind,
+        horizons.kpi_horizon_days,
+        horizons.propensity,
+        horizons.exposed_at,
+        horizons.horizon_ends_at,
         conversions.converted_at,
         conversions.converted_at is not null as is_converted,
         coalesce(horizons.horizon_ends_at <= {{ as_of() }}, false) as is_mature

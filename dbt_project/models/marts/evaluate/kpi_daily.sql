@@ -40,11 +40,12 @@ measured as (
 ),
 
 days as (
-    select unnest(range(
-        min(cast(created_at as date)),
-        cast({{ as_of() }} as date) + 1,
-        to_days(1)
-    )) as kpi_date
+    select
+        unnest(range(
+            min(cast(created_at as date)),
+            cast({{ as_of() }} as date) + 1,
+            to_days(1)
+        )) as kpi_date
     from users
 ),
 

@@ -13,7 +13,7 @@ missing as (
         trim(users.email) as address,
         campaigns.required_facts is null as has_no_policy,
         list_filter(
-            cast(cast(campaigns.required_facts as json) as varchar []),
+            cast(cast(campaigns.required_facts as json) as varchar[]),
             -- a blank is as good as nothing: "Hello ,"
             lambda fact: coalesce(trim(
                 json_extract_string(candidates.facts, fact)
