@@ -16,12 +16,13 @@ from datetime import datetime
 from types import FrameType
 from typing import Any, Generic, Protocol, TypeVar, get_args
 
-from dagster_project.adapters.channels.base import Channel
-from dagster_project.lifecycle.errors import InputError, Refusal
-from dagster_project.lifecycle.message import Draft, Outcome
+from dagster_project.adapters.channels.base import Channel, Receipt
+from dagster_project.lifecycle.errors import InputError
+from dagster_project.lifecycle.message import Draft, Outcome, Result, Sending
 from dagster_project.lifecycle.mime import Built, build, read_sender
 from dagster_project.lifecycle.mime_encoding import BuildError
 
+NOT_BEGUN = Receipt("not_sent", "stopped before it was begun")
 LEASE_SECONDS = 900.0  # for a whole batch; a claim that outlives it is refused at the mark, so slowness costs only time
 MAX_TIMES_DOWN = 3  # in a row: then the channel is left alone until the next tick
 
@@ -42,6 +43,8 @@ class Claim(Protocol):
     def message(self) -> MessageRow: ...
     @property
     def draft(self) -> Draft: ...
+    @property
+    def lease(self) -> int: ...
 
 
 C = TypeVar("C", bound=Claim)
@@ -51,10 +54,8 @@ class Ledger(Protocol[C]):
     """What delivering asks of the ledger; each call is one transaction."""
 
     def claim(self, worker: str, limit: int, lease_seconds: float, source_pack: str | None) -> Sequence[C]: ...
-    def mark_sending(self, claim: C, raw: bytes, mail_from: str, rcpt_to: str, as_of: datetime) -> str | None: ...
-    def record_outcome(
-        self, claim: C, outcome: Outcome, detail: str, provider_id: str | None, as_of: datetime
-    ) -> None: ...
+    def mark_sending(self, sends: Sequence[Sending], as_of: datetime) -> Mapping[str, str]: ...
+    def record_outcomes(self, results: Sequence[Result], as_of: datetime) -> None: ...
     def release_claims(self, worker: str) -> int: ...
     def cancel(self, reasons: Mapping[str, str], run_id: str | None, as_of: datetime) -> int: ...
 
@@ -122,12 +123,10 @@ def deliver(
 
     with _stop_requests() as stop_request:
         try:
-            for claim in work.claims(batch, source_pack):
-                work.handle(claim, built)
+            for claims in work.claims(batch, source_pack):
+                work.handle(claims, built, stop_request)
                 if on_progress:
                     on_progress(work.counts())
-                if (request := stop_request()) is not None:
-                    work.ended_by = request.name
                 if work.ended_by:
                     break
         finally:
@@ -153,8 +152,9 @@ class _Work(Generic[C]):
         self.unbuildable: dict[str, str] = {}  # message_id -> the builder's word
         self.ended_by = ""
 
-    def claims(self, batch: int, source_pack: str | None) -> Iterator[C]:
-        """Claims, each message once: what the ledger hands back in the same call would only fail the same way."""
+    def claims(self, batch: int, source_pack: str | None) -> Iterator[list[C]]:
+        """Claims in groups as large as the channel lets be in flight. Each message comes once: what the ledger hands back
+        in the same call would only fail the same way."""
         seen: set[str] = set()
         while True:
             claims = self._ledger.claim(self._worker, batch, LEASE_SECONDS, source_pack)
@@ -162,32 +162,55 @@ class _Work(Generic[C]):
             if not fresh:
                 return
             seen.update(claim.message.message_id for claim in fresh)
-            yield from fresh
+            size = self._channel.in_flight
+            yield from (fresh[start : start + size] for start in range(0, len(fresh), size))
 
-    def handle(self, claim: C, built: Callable[[C], Built]) -> None:
-        """One message from claim to recorded outcome, or to the reason why it was not sent."""
-        try:
-            message = built(claim)
-        except BuildError as error:
-            self.unbuildable[claim.message.message_id] = error.word
+    def handle(
+        self, claims: Sequence[C], built: Callable[[C], Built], stop_request: Callable[[], signal.Signals | None]
+    ) -> None:
+        """One group from claims to recorded outcomes, or to the reasons why they were not sent.
+
+        A request to stop lets the send in flight end; the rest of the group is recorded as not sent.
+        """
+        mails = self._build(claims, built)
+        sends = [
+            Sending(key, claim.lease, claim.draft.draft_hash, mail.raw, mail.mail_from, mail.rcpt_to)
+            for key, (claim, mail) in mails.items()
+        ]
+        if (request := stop_request()) is not None:
+            self.ended_by = request.name
+        if not sends or self.ended_by:
             return
+        obstacles = self._ledger.mark_sending(sends, self._as_of)
+        self._stopped.update(obstacles.values())
+        if "killed" in obstacles.values():
+            self.ended_by = "killed"
+        results: list[Result] = []
         try:
-            obstacle = self._ledger.mark_sending(claim, message.raw, message.mail_from, message.rcpt_to, self._as_of)
-        except (
-            Refusal
-        ):  # the lease has passed to another worker, or the envelope is not this person's: nothing was sent
-            obstacle = "refused"
-        if obstacle is not None:
-            self._stopped[obstacle] += 1
-            if obstacle == "killed":
-                self.ended_by = "killed"
-            return
-        receipt = self._channel.send(message)
-        self._ledger.record_outcome(claim, receipt.outcome, receipt.detail, receipt.provider_id, self._as_of)
-        self._outcomes[receipt.outcome] += 1
-        self._times_down = self._times_down + 1 if receipt.is_channel_down else 0
-        if self._times_down == MAX_TIMES_DOWN:
-            self.ended_by = "channel_down"
+            for key, (claim, mail) in mails.items():
+                if key in obstacles:
+                    continue
+                if (request := stop_request()) is not None:
+                    self.ended_by = request.name
+                receipt = NOT_BEGUN if self.ended_by else self._channel.send(mail)
+                results.append(Result(key, claim.lease, receipt.outcome, receipt.detail, receipt.provider_id))
+                self._outcomes[receipt.outcome] += 1
+                self._times_down = self._times_down + 1 if receipt.is_channel_down else 0
+                if self._times_down == MAX_TIMES_DOWN:
+                    self.ended_by = "channel_down"
+        finally:  # what was sent is recorded whatever interrupts the rest
+            if results:
+                self._ledger.record_outcomes(results, self._as_of)
+
+    def _build(self, claims: Sequence[C], built: Callable[[C], Built]) -> dict[str, tuple[C, Built]]:
+        """message_id → claim and bytes; what can't be built is remembered with the builder's word."""
+        mails: dict[str, tuple[C, Built]] = {}
+        for claim in claims:
+            try:
+                mails[claim.message.message_id] = (claim, built(claim))
+            except BuildError as error:
+                self.unbuildable[claim.message.message_id] = error.word
+        return mails
 
     def counts(self) -> Counts:
         return Counts(

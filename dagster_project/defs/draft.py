@@ -2,7 +2,6 @@
 
 import dagster as dg
 
-from dagster_project.adapters.decisions import current_verdicts
 from dagster_project.defs.resources import HomeResource
 from dagster_project.lifecycle.planning import as_planned, planned_messages, withdrawn
 from dagster_project.lifecycle.relations import draft_rows
@@ -22,7 +21,7 @@ def drafts(context: dg.AssetExecutionContext, home: HomeResource) -> dg.Material
     """
     with home.ledger() as ledger:
         tick = ledger.tick(context.run_id)
-        verdicts = current_verdicts(home.warehouse, tick.as_of)
+        verdicts = home.decisions(tick.as_of)
         waiting = ledger.messages(UNSENT, tick.source_pack)
         cancelled = ledger.cancel(withdrawn(waiting, verdicts), context.run_id, tick.as_of)
         planned = ledger.plan(planned_messages(verdicts), context.run_id, tick.as_of, tick.source_pack)

@@ -41,8 +41,10 @@ def releases(context: dg.AssetExecutionContext, home: HomeResource) -> dg.Materi
     """
     with home.ledger() as ledger:
         tick = ledger.tick(context.run_id)
+        # What now waits for its window or its cap was approved earlier, and must not go out in this tick.
+        held = {row["message_id"] for row in home.decisions(tick.as_of) if row["verdict"] != "send"}
         release = ledger.release(
-            context.run_id, tick.as_of, tick.source_pack, REQUIRED_GATES, RELEASE_VALID_FOR, approver="gates"
+            context.run_id, tick.as_of, tick.source_pack, REQUIRED_GATES, RELEASE_VALID_FOR, "gates", held_back=held
         )
     home.warehouse.write({"releases": release_rows([release])})
     return dg.MaterializeResult(

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 import sqlalchemy as sa
 
 from dagster_project.ledger.chain import Write, commitment, new_salt
-from dagster_project.ledger.messages import address_key, canonical_address
+from dagster_project.ledger.database import among
 from dagster_project.ledger.rows import Control, Suppression
-from dagster_project.ledger.schema import controls, suppressions
+from dagster_project.ledger.schema import controls, messages, recipients, suppressions
+from dagster_project.lifecycle.address import canonical
 from dagster_project.lifecycle.errors import InputError
 from dagster_project.lifecycle.message import content_hash
 
@@ -83,8 +84,8 @@ def suppress(
     write.lock_head()
     row: dict[str, Any] = {
         "user_id": user_id or None,
-        "address": canonical_address(address) if address else None,
-        "address_key": address_key(address) if address else None,
+        "address": address.strip().lower() if address else None,
+        "address_key": canonical(address) if address else None,
         "message_type": message_type,
         "channel": channel,
     }
@@ -114,14 +115,21 @@ def read_suppressions(connection: sa.Connection) -> list[Suppression]:
     return [Suppression(*row) for row in connection.execute(sa.select(*columns).order_by(suppressions.c.seq))]
 
 
-def suppression_of(
-    connection: sa.Connection, *, user_id: str, key: str | None, message_type: str, channel: str
-) -> int | None:
-    """The seq of the earliest suppression that covers this person and kind of message, or None."""
-    return connection.execute(
-        sa.select(sa.func.min(suppressions.c.seq)).where(
-            sa.or_(suppressions.c.user_id == user_id, suppressions.c.address_key == key),
-            sa.or_(suppressions.c.message_type.is_(None), suppressions.c.message_type == message_type),
-            sa.or_(suppressions.c.channel.is_(None), suppressions.c.channel == channel),
+def suppressed_among(connection: sa.Connection, message_ids: Collection[str]) -> frozenset[str]:
+    """Those of these messages whose person, address, message type and channel a suppression covers."""
+    covered = (
+        sa.select(messages.c.message_id)
+        .outerjoin(recipients, recipients.c.message_id == messages.c.message_id)
+        .join(
+            suppressions,
+            sa.and_(
+                sa.or_(
+                    suppressions.c.user_id == messages.c.user_id, suppressions.c.address_key == recipients.c.address_key
+                ),
+                sa.or_(suppressions.c.message_type.is_(None), suppressions.c.message_type == messages.c.message_type),
+                sa.or_(suppressions.c.channel.is_(None), suppressions.c.channel == messages.c.channel),
+            ),
         )
-    ).scalar()
+        .where(among(connection, messages.c.message_id, message_ids))
+    )
+    return frozenset(connection.execute(covered).scalars())

@@ -18,9 +18,10 @@ from dagster_project.ledger.book import Book
 from dagster_project.ledger.chain import canonical_json, commitment
 from dagster_project.ledger.claims import outcome_fields, sending_fields
 from dagster_project.ledger.controls import control_fields, suppression_fields
-from dagster_project.ledger.messages import address_key, draft_fields, recipient_fields
+from dagster_project.ledger.messages import draft_fields, recipient_fields
 from dagster_project.ledger.releases import gate_fields
 from dagster_project.ledger.reviews import review_fields
+from dagster_project.lifecycle.address import canonical
 from dagster_project.lifecycle.message import content_hash
 
 _PARSER = email.parser.BytesParser(_class=email.message.EmailMessage, policy=email.policy.default)
@@ -111,9 +112,9 @@ def _difference(row: Mapping[str, Any]) -> str | None:
         if len(mail.get_all(header, [])) != 1:
             return f"the bytes have {len(mail.get_all(header, []))} {header} headers"
     to = [address for _, address in getaddresses([str(mail["To"])])]
-    if [address_key(address) for address in to] != [address_key(row["rcpt_to"])] or mail["Cc"] or mail["Bcc"]:
+    if [canonical(address) for address in to] != [canonical(row["rcpt_to"])] or mail["Cc"] or mail["Bcc"]:
         return "the bytes name another recipient than the envelope"
-    if row["email"] is not None and address_key(row["email"]) != address_key(row["rcpt_to"]):
+    if row["email"] is not None and canonical(row["email"]) != canonical(row["rcpt_to"]):
         return "the envelope names another recipient than the decision"
     if row["subject"] is None:
         return None  # erased
@@ -144,7 +145,7 @@ def _commitments(connection: sa.Connection, book: Book) -> Iterator[tuple[str, b
     for who, row in book.recipients.items():
         fields = recipient_fields(who, row["email"], row["facts"])
         holds = _committed(book, row["seq"], "planned", row["salt"], fields)
-        yield f"{who}: the recipient", holds and row["address_key"] == address_key(row["email"])
+        yield f"{who}: the recipient", holds and row["address_key"] == canonical(row["email"])
     for row in _stream(connection, sa.select(schema.drafts).order_by(schema.drafts.c.message_id)):
         kind = "drafted" if row["revision"] == 1 else "edited"
         words = {name: row[name] for name in ("subject", "preheader", "html", "text")}

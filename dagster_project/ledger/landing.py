@@ -20,9 +20,10 @@ def _schema(text: str, *times: str, integers: tuple[str, ...] = ()) -> pa.Schema
 LANDED = {
     "raw_ledger_messages": _schema(
         "message_id source_pack campaign_id user_id account_id occurrence_key message_type channel variant state"
-        " state_reason decision_id planned_as_of sent_as_of updated_at",
+        " state_reason decision_id planned_as_of sent_as_of state_as_of updated_at",
         "planned_as_of",
         "sent_as_of",
+        "state_as_of",
         "updated_at",
     ),
     "raw_ledger_suppressions": _schema(

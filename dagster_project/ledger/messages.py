@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import unicodedata
 from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 from typing import Any
@@ -18,27 +17,13 @@ from dagster_project.ledger.database import among, utc
 from dagster_project.ledger.rows import Message
 from dagster_project.ledger.schema import artifacts, drafts, messages, recipients
 from dagster_project.ledger.transitions import CANCELLABLE, OPEN, Held, Move, lock_messages, move
+from dagster_project.lifecycle.address import canonical
 from dagster_project.lifecycle.errors import InputError
 from dagster_project.lifecycle.message import Draft, PlannedMessage, State, content_hash
 
 _DRAFT_CIRCUMSTANCES = tuple("mode mode_asked fallback_reason locale unsubscribe_url author edit_reason".split())
 _DRAFT_COLUMNS = tuple(field.name for field in dataclasses.fields(Draft) if field.name not in ("message_id", "recipe"))
 _MESSAGE = [column for column in messages.columns if column.name not in ("lease_owner", "lease_expires_at", "retry_at")]
-
-
-def canonical_address(email: str) -> str:
-    """An address as suppressions show it: trimmed, lower case."""
-    return unicodedata.normalize("NFC", email.strip()).lower()
-
-
-def address_key(email: str) -> str:
-    """What addresses are compared by: besides, the domain in its ASCII form. It is better to suppress too much than too little."""
-    local, at, domain = canonical_address(email).rpartition("@")
-    try:
-        domain = domain.encode("idna").decode("ascii")
-    except UnicodeError:
-        pass  # not a domain; compared as it is written
-    return local + at + domain
 
 
 def recipient_fields(message_id: str, email: str, facts: str) -> dict[str, object]:
@@ -78,6 +63,7 @@ def plan(write: Write, planned: Sequence[PlannedMessage], run_id: str, as_of: da
         "draft_revision": 0,
         "run_id": run_id,
         "planned_as_of": as_of,
+        "state_as_of": as_of,
         "updated_at": write.now,
     }
     write.lock_head()  # so that nobody plans one of them between being looked for and being inserted
@@ -109,7 +95,7 @@ def plan(write: Write, planned: Sequence[PlannedMessage], run_id: str, as_of: da
                 "commitment": commitment(salt, recipient_fields(one.message_id, one.email, facts)),
             },
         )
-        recipient = {"message_id": one.message_id, "email": one.email, "address_key": address_key(one.email)}
+        recipient = {"message_id": one.message_id, "email": one.email, "address_key": canonical(one.email)}
         rows.append(recipient | {"facts": facts, "salt": salt, "seq": seq})
     insert_rows(write.connection, recipients, rows)
     return len(rows)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -71,15 +71,17 @@ def release(
     required_stages: Sequence[str],
     valid_for: timedelta,
     approver: str,
+    held_back: Collection[str] = (),
 ) -> Release:
-    """Release all approved (and deferred) messages of the pack, as they are now.
+    """Release all approved (and deferred) messages of the pack, as they are now, but those held back: they keep no release.
 
     Refusal unless the latest run of each required gate passed no longer than `valid_for` ago, by the clock and by `as_of`. A message
     released before is now under this release; its old membership no longer lets it go out.
     """
     if not required_stages:
         raise InputError("a release needs at least one required gate; found none")
-    members = lock_where(write, messages.c.source_pack == source_pack, messages.c.state.in_(("approved", "deferred")))
+    waiting = lock_where(write, messages.c.source_pack == source_pack, messages.c.state.in_(("approved", "deferred")))
+    members = [one for one in waiting if one.message_id not in held_back]
     passed = {stage: _fresh_gate(write, stage, run_id, as_of, source_pack, valid_for) for stage in required_stages}
     seq = write.next_seq()
     drafts = {one.message_id: one.draft_hash for one in members}
@@ -111,6 +113,10 @@ def release(
             sa.update(messages)
             .where(among(write.connection, messages.c.message_id, drafts))
             .values(release_id=released.release_id, retry_at=None)
+        )
+    if kept := [one.message_id for one in waiting if one.message_id in held_back]:
+        write.connection.execute(
+            sa.update(messages).where(among(write.connection, messages.c.message_id, kept)).values(release_id=None)
         )
     return released
 

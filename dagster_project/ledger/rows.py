@@ -55,6 +55,7 @@ class Message:
     run_id: str  # the tick that planned it
     planned_as_of: datetime
     sent_as_of: datetime | None
+    state_as_of: datetime  # the tick of the last change of state; a person's word between ticks leaves it
     updated_at: datetime
     email: str
     facts: Mapping[str, Any]

@@ -110,6 +110,7 @@ messages = sa.Table(
     sa.Column("run_id", sa.Text, nullable=False),  # the tick that planned it
     sa.Column("planned_as_of", sa.DateTime, nullable=False),
     sa.Column("sent_as_of", sa.DateTime),
+    sa.Column("state_as_of", sa.DateTime, nullable=False),  # the tick of the last change of state
     sa.Column("updated_at", sa.DateTime, nullable=False),
     sa.Index("messages_by_state", "state", "planned_as_of", "message_id"),
     sa.Index("messages_by_pack", "source_pack", "state"),

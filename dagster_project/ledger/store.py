@@ -25,7 +25,7 @@ from dagster_project.ledger.rows import (
     TickRow,
 )
 from dagster_project.ledger.transitions import OPEN
-from dagster_project.lifecycle.message import Draft, Outcome, PlannedMessage, State
+from dagster_project.lifecycle.message import Draft, PlannedMessage, Result, Sending, State
 
 
 def open_ledger(url: str, clock: Callable[[], datetime]) -> Ledger:
@@ -195,13 +195,16 @@ class Ledger:
         required_stages: Sequence[str],
         valid_for: timedelta,
         approver: str,
+        held_back: Collection[str] = (),
     ) -> Release:
-        """Permit the pack's approved (and deferred) messages to go out until `valid_for` from now.
+        """Permit the pack's approved (and deferred) messages, but those held back, to go out until `valid_for` from now.
 
         Refusal, naming the stage, unless the latest run of each required gate passed within `valid_for`.
         """
         with self._database.write() as write:
-            return releases.release(write, run_id, utc(as_of), source_pack, required_stages, valid_for, approver)
+            return releases.release(
+                write, run_id, utc(as_of), source_pack, required_stages, valid_for, approver, held_back
+            )
 
     # --- deliver
 
@@ -210,18 +213,17 @@ class Ledger:
         with self._database.write() as write:
             return claims.claim(write, worker, limit, lease_seconds, source_pack)
 
-    def mark_sending(self, claim: Claim, raw: bytes, mail_from: str, rcpt_to: str, as_of: datetime) -> str | None:
-        """None: committed to the send, which the caller must now make, once. Else the reason why it must not go out:
-        suppressed, expired (cancelled); killed, paused, not_released, release_expired, draft_changed (approved again)."""
+    def mark_sending(self, sends: Sequence[Sending], as_of: datetime) -> dict[str, str]:
+        """Commit to these sends; returns message_id → reason for those that must not go out. The caller must now make
+        the others, once. Reasons: suppressed, expired (cancelled); killed, paused, not_released, release_expired,
+        draft_changed (approved again); refused (held by another worker, or somebody else's envelope)."""
         with self._database.write() as write:
-            return claims.mark_sending(write, claim, raw, mail_from, rcpt_to, utc(as_of))
+            return claims.mark_sending(write, sends, utc(as_of))
 
-    def record_outcome(
-        self, claim: Claim, outcome: Outcome, detail: str, provider_id: str | None, as_of: datetime
-    ) -> None:
-        """sending → sent, rejected, deferred or unknown; `not_sent` → approved. Refusal for a stale lease."""
+    def record_outcomes(self, results: Sequence[Result], as_of: datetime) -> None:
+        """sending → sent, rejected, deferred or unknown; `not_sent` → approved. All or none; Refusal for a stale lease."""
         with self._database.write() as write:
-            claims.record_outcome(write, claim, outcome, detail, provider_id, utc(as_of))
+            claims.record_outcomes(write, results, utc(as_of))
 
     def release_claims(self, worker: str) -> int:
         """claimed → approved for what this worker holds and has not begun to send; returns how many."""

@@ -108,15 +108,13 @@ def lock_where(write: Write, *conditions: sa.ColumnElement[bool], skip_locked: b
     return held
 
 
-def lock_claim(write: Write, message_id: str, state: State, lease: int) -> Held:
-    """The row of a claim. Refusal when it is no longer in that state under that lease."""
-    held = lock_messages(write, [message_id])[message_id]
+def check_claim(held: Held, state: State, lease: int) -> None:
+    """Refusal when a claimed message is no longer in that state under that lease."""
     if (held.state, held.lease) != (state, lease):
         raise Refusal(
-            f"message {message_id} is {held.state} under lease {held.lease}, not {state} under lease {lease}: "
+            f"message {held.message_id} is {held.state} under lease {held.lease}, not {state} under lease {lease}: "
             "this worker no longer holds it"
         )
-    return held
 
 
 def move(
@@ -143,6 +141,7 @@ def move(
             payload=one.payload,
         )
         row = {**one.changes, "state": one.to, "state_reason": one.reason, "lease": lease, "updated_at": write.now}
+        row |= {"state_as_of": as_of} if as_of is not None else {}
         compared = {"was_id": held.message_id, "was_state": held.state, "was_lease": held.lease}
         batches[tuple(sorted(row))].append({**row, **compared})
     for columns, rows in batches.items():

@@ -76,3 +76,26 @@ class Draft:
         return content_hash(
             {"subject": self.subject, "preheader": self.preheader, "html": self.html, "text": self.text}
         )
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Sending:
+    """What a worker is about to send under its lease: the very bytes of this draft, and the envelope."""
+
+    message_id: str
+    lease: int
+    draft_hash: str
+    raw: bytes
+    mail_from: str
+    rcpt_to: str
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Result:
+    """What became of one attempt under its lease."""
+
+    message_id: str
+    lease: int
+    outcome: Outcome
+    detail: str
+    provider_id: str | None

@@ -31,7 +31,8 @@ class Told:
 
     name = "told"
 
-    def __init__(self, answer: Callable[[Built], Receipt] | None = None) -> None:
+    def __init__(self, answer: Callable[[Built], Receipt] | None = None, in_flight: int = 1) -> None:
+        self.in_flight = in_flight
         self.answer = answer or (lambda _: Receipt("sent", "250 ok", "queue-1"))
         self.given: list[Built] = []
 
@@ -290,6 +291,36 @@ def test_a_signal_lets_the_mail_in_flight_end_and_gives_the_rest_back(ledger: Le
     assert callable(restored)
     assert [state for state, _ in states(ledger).values()] == ["sent"] + ["approved"] * 4
     assert_verified(ledger)
+
+
+def test_a_group_is_committed_at_once_and_what_was_not_begun_goes_back(ledger: Ledger) -> None:
+    """A channel that lets three be in doubt: a signal during the first sends neither the second nor the third."""
+    released(ledger, *map(planned, range(5)))
+
+    def interrupted(built: Built) -> Receipt:
+        assert [state for state, _ in states(ledger).values()][:3] == ["sending"] * 3
+        os.kill(os.getpid(), signal.SIGINT)
+        return Receipt("sent", "")
+
+    channel = Told(interrupted, in_flight=3)
+    with pytest.raises(KeyboardInterrupt):
+        run(ledger, channel)
+
+    assert channel.accepted == {"m000": 1}
+    assert [state for state, _ in states(ledger).values()] == ["sent"] + ["approved"] * 4
+    assert_verified(ledger, channel)
+
+
+def test_a_group_keeps_out_whoever_was_suppressed_meanwhile(ledger: Ledger) -> None:
+    released(ledger, *map(planned, range(4)))
+    ledger.suppress(reason="complaint", actor="web", user_id=ledger.messages()[1].user_id)
+
+    channel = Told(in_flight=4)
+    counts = run(ledger, channel)
+
+    assert (counts.outcomes, counts.stopped) == ({"sent": 3}, {"suppressed": 1})
+    assert "m001" not in channel.accepted
+    assert_verified(ledger, channel)
 
 
 def test_ctrl_c_ends_the_command(ledger: Ledger) -> None:

@@ -22,7 +22,7 @@ import pytest
 import sqlalchemy as sa
 
 from dagster_project.ledger import Claim, Ledger, Release, open_ledger
-from dagster_project.lifecycle.message import Draft, Outcome, PlannedMessage, content_hash
+from dagster_project.lifecycle.message import Draft, Outcome, PlannedMessage, Result, Sending, content_hash
 
 AS_OF = datetime(2026, 3, 2, 9)
 STAGES = ("audience", "content")
@@ -137,7 +137,15 @@ class World:
         return bytes(mail)
 
     def mark(self, claim: Claim, as_of: datetime | None = None) -> str | None:
-        return self.ledger.mark_sending(claim, self.raw(claim), SENDER, claim.message.email, as_of or self.as_of)
+        return self.mark_as(claim, self.raw(claim), SENDER, claim.message.email, as_of)
+
+    def mark_as(
+        self, claim: Claim, raw: bytes, mail_from: str, rcpt_to: str, as_of: datetime | None = None
+    ) -> str | None:
+        """The reason why this message may not go out, or None when it must."""
+        key = claim.message.message_id
+        send = Sending(key, claim.lease, claim.draft.draft_hash, raw, mail_from, rcpt_to)
+        return self.ledger.mark_sending([send], as_of or self.as_of).get(key)
 
     def sending(self) -> Claim:
         """One message committed to the send."""
@@ -147,7 +155,8 @@ class World:
         return claim
 
     def outcome(self, claim: Claim, outcome: Outcome = "sent", detail: str = "250 ok") -> None:
-        self.ledger.record_outcome(claim, outcome, detail, "queue-id", self.as_of)
+        result = Result(claim.message.message_id, claim.lease, outcome, detail, "queue-id")
+        self.ledger.record_outcomes([result], self.as_of)
 
     def state(self, message_id: str = "m0001") -> tuple[str, str | None]:
         (message,) = self.ledger.messages(message_ids=[message_id])

@@ -105,8 +105,7 @@ def test_an_expired_claim_is_taken_over_and_the_old_worker_is_fenced_off(world: 
     world.clock.advance(seconds=60)
     (new,) = world.claim(worker="quick")
 
-    with pytest.raises(Refusal, match="no longer holds it"):
-        world.mark(old)
+    assert world.mark(old) == "refused"
     assert world.mark(new) is None
     assert new.lease > old.lease
     assert world.ledger.verify()["ok"]
@@ -206,8 +205,7 @@ def test_an_envelope_to_somebody_else_is_refused(world: World) -> None:
     world.released()
     (claim,) = world.claim()
 
-    with pytest.raises(Refusal, match="recipient"):
-        world.ledger.mark_sending(claim, world.raw(claim), "a@b.example", "mallory@evil.example", world.as_of)
+    assert world.mark_as(claim, world.raw(claim), "a@b.example", "mallory@evil.example") == "refused"
     assert world.state()[0] == "claimed"
 
 

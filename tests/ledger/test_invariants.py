@@ -160,9 +160,7 @@ def test_bytes_that_say_something_else_than_was_approved_are_found(world: World,
     (claim,) = world.claim()
     raw = world.raw(claim)
     assert header.encode() in raw
-    world.ledger.mark_sending(
-        claim, raw.replace(header.encode(), says.encode()), "a@b.example", claim.message.email, world.as_of
-    )
+    world.mark_as(claim, raw.replace(header.encode(), says.encode()), "a@b.example", claim.message.email)
 
     assert world.failed_checks() == {"I8"}
 

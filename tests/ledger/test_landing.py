@@ -17,7 +17,7 @@ EXPECTED = {
             " state_reason decision_id".split(),
             TEXT,
         ),
-        **dict.fromkeys(["planned_as_of", "sent_as_of", "updated_at"], TIME),
+        **dict.fromkeys(["planned_as_of", "sent_as_of", "state_as_of", "updated_at"], TIME),
     },
     "raw_ledger_suppressions": {
         **dict.fromkeys(["suppression_id", "user_id", "address", "message_type", "channel", "reason"], TEXT),

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from dagster_project.ledger.messages import address_key, canonical_address
 from dagster_project.lifecycle.errors import InputError
 from dagster_project.lifecycle.message import content_hash
 
@@ -105,20 +104,6 @@ def test_text_that_no_database_stores_is_refused(sqlite_world: World, field: str
         with pytest.raises((InputError, UnicodeEncodeError)):  # it has no hash either
             sqlite_world.ledger.record_drafts([sqlite_world.draft("m0001", **words)], "run-1", sqlite_world.as_of)
     assert sqlite_world.state()[0] == "planned"
-
-
-@pytest.mark.parametrize(
-    ("written", "canonical", "key"),
-    [
-        (" Ana@Customer.EXAMPLE ", "ana@customer.example", "ana@customer.example"),
-        ("ana@bücher.example", "ana@bücher.example", "ana@xn--bcher-kva.example"),
-        ("ana@BU\u0308CHER.example", "ana@bücher.example", "ana@xn--bcher-kva.example"),
-        ("no address", "no address", "no address"),
-        ("ana@..", "ana@..", "ana@.."),
-    ],
-)
-def test_addresses_are_compared_in_one_form(written: str, canonical: str, key: str) -> None:
-    assert (canonical_address(written), address_key(written)) == (canonical, key)
 
 
 @pytest.mark.slow

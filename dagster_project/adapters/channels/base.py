@@ -30,6 +30,11 @@ class Channel(Protocol):
     @property
     def name(self) -> str: ...
 
+    @property
+    def in_flight(self) -> int:
+        """How many messages may be committed to `sending` at once: after a crash, so many are `unknown` at most."""
+        ...
+
     def send(self, built: Built) -> Receipt:
         """Try once. Never raises for trouble in delivery."""
         ...

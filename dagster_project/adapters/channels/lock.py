@@ -50,6 +50,10 @@ class LockedChannel:
     def name(self) -> str:
         return self._channel.name
 
+    @property
+    def in_flight(self) -> int:
+        return self._channel.in_flight
+
     def send(self, built: Built) -> Receipt:
         if built.rcpt_to not in self._allow_list:
             return Receipt("rejected", "not_on_allow_list")

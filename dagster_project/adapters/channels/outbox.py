@@ -19,6 +19,8 @@ class OutboxChannel:
     """`<outbox>/<day of as_of>/<message_id>.eml`: exactly the bytes that would be sent. Only its owner may look."""
 
     name = "outbox"
+    # A crash may leave so many in `sending`; whether each went out is plain from whether its file is there.
+    in_flight = 100
 
     def __init__(self, outbox: Path, as_of: datetime) -> None:
         self._outbox = outbox

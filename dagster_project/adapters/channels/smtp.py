@@ -56,6 +56,7 @@ class SmtpChannel:
     """One connection to one server, opened by `with` and again whenever it was lost."""
 
     name = "smtp"
+    in_flight = 1  # nobody can ask the server afterwards, so no more than one mail may be in doubt
 
     def __init__(
         self, server: SmtpServer, *, tls: ssl.SSLContext | None = None, timeouts: Timeouts | None = None

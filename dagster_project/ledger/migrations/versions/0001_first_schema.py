@@ -178,6 +178,7 @@ def upgrade() -> None:
         sa.Column("run_id", sa.Text(), nullable=False),
         sa.Column("planned_as_of", sa.DateTime(), nullable=False),
         sa.Column("sent_as_of", sa.DateTime(), nullable=True),
+        sa.Column("state_as_of", sa.DateTime(), nullable=False),
         sa.Column("updated_at", sa.DateTime(), nullable=False),
         sa.ForeignKeyConstraint(
             ["release_id"],

@@ -29,13 +29,13 @@ as_it_stood as (
         decision_id,
         planned_as_of,
         updated_at,
-        -- a send of this very tick, or of a later one in a replay, has not happened yet
+        -- what this very tick did, or a later one in a replay, has not happened yet
         case when sent_as_of < {{ as_of() }} then sent_as_of end as sent_as_of,
         case
-            when sent_as_of >= {{ as_of() }} then 'planned' else state
+            when state_as_of >= {{ as_of() }} then 'planned' else state
         end as state,
         case
-            when sent_as_of >= {{ as_of() }} then null else state_reason
+            when state_as_of >= {{ as_of() }} then null else state_reason
         end as state_reason
     from planned_before
 
