@@ -50,7 +50,9 @@ def main() -> None:
         code, line = NO, "stopped"
     except TyperException as error:
         said = getattr(error, "format_message", error.__str__)()
-        code, line = (WRONG, f"{said} (--help shows how)") if said.strip() else (DONE, None)  # silent: it has shown help
+        code, line = (
+            (WRONG, f"{said} (--help shows how)") if said.strip() else (DONE, None)
+        )  # silent: it has shown help
     except (KeyboardInterrupt, Exception) as error:
         if is_debugging:
             raise
@@ -100,7 +102,9 @@ def _time(text: str | None) -> datetime | None:
         moment = datetime.fromisoformat(text)
     except ValueError as error:
         raise InputError(f"--as-of {text}: not a time; allowed is ISO 8601 such as 2026-09-01T09:00:00Z") from error
-    return moment.astimezone(UTC).replace(tzinfo=None, microsecond=0) if moment.tzinfo else moment.replace(microsecond=0)
+    return (
+        moment.astimezone(UTC).replace(tzinfo=None, microsecond=0) if moment.tzinfo else moment.replace(microsecond=0)
+    )
 
 
 def _show(answer: Any, as_json: bool, lines: Callable[[Any], None]) -> None:
@@ -264,7 +268,11 @@ def demo(
     from dagster_project.commands.demo import demo as demo_command
 
     answer = demo_command(_home(), users, days, seed, out)
-    _show(answer, as_json, lambda found: print(f"{found['events']:,} events of {found['users']:,} users in {found['out']}"))
+    _show(
+        answer,
+        as_json,
+        lambda found: print(f"{found['events']:,} events of {found['users']:,} users in {found['out']}"),
+    )
 
 
 @app.command()
@@ -339,7 +347,9 @@ def review_edit(
     message: Annotated[str, typer.Argument(help="message_id")],
     by: Actor,
     subject: Annotated[str | None, typer.Option("--subject", help="the new subject")] = None,
-    replace: Annotated[list[str] | None, typer.Option("--replace", help='"old words=>new words", in HTML and text')] = None,
+    replace: Annotated[
+        list[str] | None, typer.Option("--replace", help='"old words=>new words", in HTML and text')
+    ] = None,
     reason: Reason = "edited",
     as_json: Json = False,
 ) -> None:

@@ -151,10 +151,10 @@ class Home:
         """One row per candidate of the tick at `as_of`, with the decision that stands."""
         return current_verdicts(self.warehouse, as_of)
 
-    def delivery_arguments(self) -> dict[str, str]:
-        """Who the mail is from, as the channel's loop wants it."""
-        domain = read_sender(self.settings.sender).address.rpartition("@")[2]
-        return {"sender": self.settings.sender, "sending_domain": domain}
+    @property
+    def sending_domain(self) -> str:
+        """The domain of the From address."""
+        return read_sender(self.settings.sender).address.rpartition("@")[2]
 
     def default_as_of(self) -> datetime:
         """The time of a tick that names none: when the source was read, which for a live source is now."""

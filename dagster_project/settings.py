@@ -18,33 +18,41 @@ class Settings(BaseSettings):
         env_prefix="POSTRIDER_", env_file=".env", env_ignore_empty=True, extra="ignore", populate_by_name=True
     )
 
-    home: Path = Field(Path("var"), description="folder of warehouse, ledger, outbox and run history")
+    home: Path = Field(default=Path("var"), description="folder of warehouse, ledger, outbox and run history")
     env: Literal["development", "production"] = Field(
-        "development", description="outside production only the allow-list can be mailed"
+        default="development", description="outside production only the allow-list can be mailed"
     )
-    project: Path = Field(PROJECT_ROOT, description="folder with dbt_project/ and templates/")
-    source: str = Field("demo", description="source pack: demo or yammer")
-    data: Path | None = Field(None, description="folder of the source's files; the demo company makes its own")
-    ledger_url: str | None = Field(None, description="SQLAlchemy URL; default is SQLite under the home")
-    dbt_target: str = Field("local", description="target in dbt_project/profiles.yml")
-    threads: int = Field(4, ge=1, le=64, description="threads of dbt and DuckDB")
-    channel: Literal["outbox", "smtp"] = Field("outbox", description="outbox writes .eml files and sends nothing")
-    smtp_url: SecretStr | None = Field(None, description="smtp://[user:password@]host:port or smtps://…")
-    allow_list: str = Field("", description="addresses or @domains, comma-separated, mailable outside production")
-    sender: str = Field("Ledgerline <hello@ledgerline.example>", description="From header")
-    postal_address: str = Field("Ledgerline GmbH, Hauptstr. 1, 10827 Berlin", description="in every footer")
-    public_url: str = Field("https://mail.ledgerline.example", description="https base of unsubscribe links")
+    project: Path = Field(default=PROJECT_ROOT, description="folder with dbt_project/ and templates/")
+    source: str = Field(default="demo", description="source pack: demo or yammer")
+    data: Path | None = Field(default=None, description="folder of the source's files; the demo company makes its own")
+    ledger_url: str | None = Field(default=None, description="SQLAlchemy URL; default is SQLite under the home")
+    dbt_target: str = Field(default="local", description="target in dbt_project/profiles.yml")
+    threads: int = Field(default=4, ge=1, le=64, description="threads of dbt and DuckDB")
+    channel: Literal["outbox", "smtp"] = Field(
+        default="outbox", description="outbox writes .eml files and sends nothing"
+    )
+    smtp_url: SecretStr | None = Field(default=None, description="smtp://[user:password@]host:port or smtps://…")
+    allow_list: str = Field(
+        default="", description="addresses or @domains, comma-separated, mailable outside production"
+    )
+    sender: str = Field(default="Ledgerline <hello@ledgerline.example>", description="From header")
+    postal_address: str = Field(default="Ledgerline GmbH, Hauptstr. 1, 10827 Berlin", description="in every footer")
+    public_url: str = Field(default="https://mail.ledgerline.example", description="https base of unsubscribe links")
     secret_keys: SecretStr | None = Field(
-        None, description="comma-separated, newest first; signs links. Default: made once under the home"
+        default=None, description="comma-separated, newest first; signs links. Default: made once under the home"
     )
     openai_api_key: SecretStr | None = Field(
-        None, validation_alias=AliasChoices("OPENAI_API_KEY", "openai_api_key"), description="without it no model is called"
+        default=None,
+        validation_alias=AliasChoices("OPENAI_API_KEY", "openai_api_key"),
+        description="without it no model is called",
     )
     openai_base_url: str | None = Field(
-        None, validation_alias=AliasChoices("OPENAI_BASE_URL", "openai_base_url"), description="any server speaking the protocol"
+        default=None,
+        validation_alias=AliasChoices("OPENAI_BASE_URL", "openai_base_url"),
+        description="any server speaking the protocol",
     )
-    model: str = Field("gpt-4o-mini", description="model of the assisted mode")
-    model_timeout_seconds: float = Field(10.0, gt=0, description="per call; then the template goes out")
+    model: str = Field(default="gpt-4o-mini", description="model of the assisted mode")
+    model_timeout_seconds: float = Field(default=10.0, gt=0, description="per call; then the template goes out")
 
     @property
     def home_path(self) -> Path:

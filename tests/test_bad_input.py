@@ -65,7 +65,11 @@ def untouched(home: Home) -> None:
         pytest.param(["run", "--data", "nowhere"], ["nowhere", "no such folder"], id="missing folder"),
         pytest.param(["demo", "--users", "0"], ["users", "0", "1 to"], id="nobody"),
         pytest.param(["demo", "--days", "3"], ["days", "3", "14 to"], id="too few days"),
-        pytest.param(["pause", "nonsense", "--reason", "x", "--by", "ana"], ["nonsense", "allowed are churn_risk"], id="unknown campaign"),
+        pytest.param(
+            ["pause", "nonsense", "--reason", "x", "--by", "ana"],
+            ["nonsense", "allowed are churn_risk"],
+            id="unknown campaign",
+        ),
         pytest.param(["preview", "nonsense"], ["nonsense", "allowed are churn_risk"], id="unknown template"),
         pytest.param(["explain", "--user", "u1"], ["no tick", "postrider run"], id="nothing to explain yet"),
         pytest.param(["review", "approve", "abc", "--by", "ana"], ["abc", "review list"], id="unknown draft"),
@@ -129,7 +133,9 @@ def test_a_missing_column_is_named(call: Callable[..., Answer], make_home: Calla
     untouched(home)
 
 
-def test_a_malformed_parquet_is_named(call: Callable[..., Answer], make_home: Callable[..., Home], company: Path) -> None:
+def test_a_malformed_parquet_is_named(
+    call: Callable[..., Answer], make_home: Callable[..., Home], company: Path
+) -> None:
     (company / "accounts.parquet").write_bytes(b"PAR1 this is not parquet PAR1")
     home = make_home(data=company)
 

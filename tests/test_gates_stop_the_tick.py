@@ -143,9 +143,7 @@ def test_a_suppressed_recipient_stops_at_the_audience_gate(
     stopped(tick(home), home, "decide", "suppress")
 
 
-def test_a_missing_fact_stops_at_the_content_gate(
-    make_home: Callable[..., Home], tick: Tick, project: Path
-) -> None:
+def test_a_missing_fact_stops_at_the_content_gate(make_home: Callable[..., Home], tick: Tick, project: Path) -> None:
     """A trigger that stops giving a fact which its template can't do without."""
     triggers = project / "dbt_project/models/intermediate/score/triggers"
     edit(triggers / "int_triggers__setup_stalled.sql", "'next_setup_step'", "'days_since_signup'")
@@ -166,7 +164,9 @@ def without_fact(text: str, fact: str) -> str:
     return changed
 
 
-def test_an_unrendered_brace_stops_at_the_content_gate(make_home: Callable[..., Home], tick: Tick, company: Path) -> None:
+def test_an_unrendered_brace_stops_at_the_content_gate(
+    make_home: Callable[..., Home], tick: Tick, company: Path
+) -> None:
     """A company that calls itself {{ first_name }} would make the mail look broken, or be a trick."""
     rewrite(company, "accounts", "select * replace ('{{ first_name }}' as name) from original")
     home = make_home(data=company)

@@ -107,9 +107,7 @@ def the_story_is_whole(home: Home, message_id: str) -> None:
     json.dumps(answer, default=str)
 
 
-def test_equal_data_and_time_give_equal_decisions(
-    make_home: Callable[..., Home], tick: Tick, tmp_path: Path
-) -> None:
+def test_equal_data_and_time_give_equal_decisions(make_home: Callable[..., Home], tick: Tick, tmp_path: Path) -> None:
     """Fresh homes, one thread and four: the same hash over every candidate's verdict."""
     hashes = {tick(make_home(home=tmp_path / f"home{threads}", threads=threads)).decisions_hash for threads in (1, 4)}
 

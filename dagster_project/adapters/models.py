@@ -78,7 +78,7 @@ class Models:
 
     def adopt(self, other: Models) -> None:
         """Use a project that is parsed already, over this warehouse."""
-        self.__dict__["_manifest"] = other._manifest  # noqa: SLF001
+        self.__dict__["_manifest"] = other._manifest
 
     @cached_property
     def manifest(self) -> Mapping[str, Any]:
@@ -94,7 +94,10 @@ class Models:
         command: str = "build",
         without: Sequence[str] = ("unit_test",),
     ) -> list[NodeResult]:
-        """Build (or `compile`) these nodes as of one moment, without the unit tests, which belong to CI. Failures are in the results; only a broken call raises."""
+        """Build (or `compile`) these nodes as of one moment, without the unit tests, which belong to CI.
+
+        Failures are in the results; only a broken call raises.
+        """
         manifest = self._manifest
         variables = {"as_of": as_of.isoformat(sep=" "), "run_id": run_id}
         # Buildable: a test waits for the stage in which the last of its tables is built.
@@ -103,15 +106,24 @@ class Models:
             building += ["--exclude-resource-type", kind]
         with self._dbt(str(self.warehouse), manifest) as dbt:
             result = dbt.invoke(
-                [command, "--no-write-json", "--select", *select, *building, *self._arguments(self.home / "dbt", variables)]
+                [
+                    command,
+                    "--no-write-json",
+                    "--select",
+                    *select,
+                    *building,
+                    *self._arguments(self.home / "dbt", variables),
+                ]
             )
         if result.exception is not None:
             raise InputError(self._one_line(result.exception))
-        return [self._node_result(entry) for entry in result.result.results]  # pyright: ignore
+        return [self._node_result(entry) for entry in result.result.results]  # pyright: ignore[reportOptionalMemberAccess, reportAttributeAccessIssue]
 
     def rebuild(self, as_of: datetime) -> None:
         """Build everything up to the decisions as of a moment, without tests. InputError when a model fails."""
-        bad = [node for node in self.run(["+int_verdicts"], as_of, "rebuild", without=("test", "unit_test")) if node.is_bad]
+        bad = [
+            node for node in self.run(["+int_verdicts"], as_of, "rebuild", without=("test", "unit_test")) if node.is_bad
+        ]
         if bad:
             raise InputError(bad[0].message)
 

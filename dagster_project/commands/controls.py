@@ -39,7 +39,11 @@ def pause(home: Home, campaign_id: str, actor: str, reason: str) -> dict[str, An
     _known(home, campaign_id)
     with home.ledger() as ledger:
         changed = ledger.pause(campaign_id, actor, reason)
-    return {"campaign_id": campaign_id, "changed": changed, "said": f"{campaign_id} {'is' if changed else 'was already'} paused"}
+    return {
+        "campaign_id": campaign_id,
+        "changed": changed,
+        "said": f"{campaign_id} {'is' if changed else 'was already'} paused",
+    }
 
 
 def resume(home: Home, campaign_id: str | None, actor: str, reason: str) -> dict[str, Any]:
@@ -50,7 +54,11 @@ def resume(home: Home, campaign_id: str | None, actor: str, reason: str) -> dict
         changed = ledger.resume(campaign_id, actor, reason)
     what = campaign_id or "the kill switch"
     done = "lifted" if campaign_id is None else "resumed"
-    return {"campaign_id": campaign_id, "changed": changed, "said": f"{what} {'is' if changed else 'was not in force, so not'} {done}"}
+    return {
+        "campaign_id": campaign_id,
+        "changed": changed,
+        "said": f"{what} {'is' if changed else 'was not in force, so not'} {done}",
+    }
 
 
 def kill(home: Home, actor: str, reason: str) -> dict[str, Any]:

@@ -36,7 +36,9 @@ def table(title: str, *columns: str) -> Table:
     """A plain table; columns that end in `#` are numbers."""
     made = Table(title=title, title_justify="left", title_style="bold", box=None, pad_edge=False, padding=(0, 2, 0, 0))
     for column in columns:
-        made.add_column(column.removesuffix("#"), justify="right" if column.endswith("#") else "left", header_style="dim")
+        made.add_column(
+            column.removesuffix("#"), justify="right" if column.endswith("#") else "left", header_style="dim"
+        )
     return made
 
 
@@ -60,21 +62,29 @@ def show_run(run: Mapping[str, Any]) -> None:
             "[bold]all[/]", str(sum(run["verdicts"].values())), *(str(run["verdicts"].get(word, "")) for word in words)
         )
         out.print(verdicts)
-        for title, key in (("reasons", "reasons"), ("drafts by mode", "drafts"), ("fallbacks", "fallbacks"), ("deliveries by state", "deliveries")):
+        for title, key in (
+            ("reasons", "reasons"),
+            ("drafts by mode", "drafts"),
+            ("fallbacks", "fallbacks"),
+            ("deliveries by state", "deliveries"),
+        ):
             if run[key]:
                 out.print(f"\n[bold]{title}[/]  " + "  ".join(f"{word} {count:,}" for word, count in run[key].items()))
     for gate in run["gates"]:
         for line in gate["failed"] + gate["warnings"]:
             mark = "[red]failed[/]" if line in gate["failed"] else "[yellow]warning[/]"
             keys = ", ".join(map(str, line.get("examples", [])))
-            out.print(f"\n{mark} {gate['stage']}: {escape(line['sentence'])}  found {line.get('unexpected_count', '')} {escape(keys)}")
-    out.print(f"\n{run['seconds']:.1f} s in all. Next: [bold]postrider explain --user <id>[/], [bold]postrider review list[/], [bold]make ui[/]")
+            out.print(
+                f"\n{mark} {gate['stage']}: {escape(line['sentence'])}  found {line.get('unexpected_count', '')} {escape(keys)}"
+            )
+    out.print(
+        f"\n{run['seconds']:.1f} s in all. Next: [bold]postrider explain --user <id>[/], [bold]postrider review list[/], [bold]make ui[/]"
+    )
 
 
 def _number(value: Any) -> str:
-    if isinstance(value, Mapping):
-        return " · ".join(f"{key.removeprefix('raw_')} {count:,}" for key, count in value.items())
-    return f"{value:,}"
+    """A count with its thousands; of the landed tables only their sum."""
+    return f"{sum(value.values()) if isinstance(value, Mapping) else value:,}"
 
 
 def show_explanation(answer: Mapping[str, Any]) -> None:
@@ -85,12 +95,14 @@ def show_explanation(answer: Mapping[str, Any]) -> None:
         for condition in campaign["conditions"]:
             out.print(f"  {_mark(condition['value'])} {condition['name']}")
         for rule in campaign["rules"]:
-            out.print(f"  {_mark(not rule['is_blocked'])} rule {rule['rule']}{' ' + rule['reason'] if rule['reason'] else ''}")
+            out.print(
+                f"  {_mark(not rule['is_blocked'])} rule {rule['rule']}{' ' + rule['reason'] if rule['reason'] else ''}"
+            )
         if campaign["message"]:
             _show_story(campaign["message"])
 
 
-def _mark(value: bool | None) -> str:  # noqa: FBT001
+def _mark(value: bool | None) -> str:
     return "[dim]-[/]" if value is None else "[green]✓[/]" if value else "[red]✗[/]"
 
 
@@ -133,7 +145,9 @@ def show_verify(answer: Mapping[str, Any]) -> None:
     chain = answer["chain"]
     out.print(f"{_mark(chain['ok'])} audit chain: {chain['events']:,} events {escape(chain.get('detail') or '')}")
     for invariant in answer["invariants"]:
-        out.print(f"{_mark(invariant['ok'])} {invariant['id']}: {invariant['checked']:,} checked. {escape(invariant['detail'])}")
+        out.print(
+            f"{_mark(invariant['ok'])} {invariant['id']}: {invariant['checked']:,} checked. {escape(invariant['detail'])}"
+        )
 
 
 def broken(answer: Mapping[str, Any]) -> list[str]:
@@ -146,13 +160,17 @@ def show_waiting(answer: Mapping[str, Any]) -> None:
     """One row per draft in review."""
     rows = table(f"{len(answer['waiting'])} draft(s) in review", "message", "campaign", "user", "mode", "subject")
     for entry in answer["waiting"]:
-        rows.add_row(entry["message_id"], entry["campaign_id"], entry["user_id"], entry["mode"], escape(entry["subject"]))
+        rows.add_row(
+            entry["message_id"], entry["campaign_id"], entry["user_id"], entry["mode"], escape(entry["subject"])
+        )
     out.print(rows)
 
 
 def show_draft(answer: Mapping[str, Any]) -> None:
     """A draft as its recipient would read it in plain text, with its facts."""
     draft = answer["draft"]
-    out.print(f"[bold]{answer['message_id']}[/] {answer['state']} to {escape(answer['to'])}  draft {draft['draft_hash'][:12]}")
+    out.print(
+        f"[bold]{answer['message_id']}[/] {answer['state']} to {escape(answer['to'])}  draft {draft['draft_hash'][:12]}"
+    )
     out.print(f"facts {escape(str(answer['facts']))}", soft_wrap=True)
     out.print(f"\nSubject: {escape(draft['subject'])}\n\n{escape(draft['text'])}", soft_wrap=True)

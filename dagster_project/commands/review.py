@@ -56,7 +56,9 @@ def decide(
         for name in names:
             of_campaign = [key for key, (message, _) in in_review.items() if message.campaign_id == name]
             if name not in in_review and not of_campaign:
-                raise InputError(f"{name}: no draft in review has this id or campaign; `postrider review list` shows them")
+                raise InputError(
+                    f"{name}: no draft in review has this id or campaign; `postrider review list` shows them"
+                )
             chosen += [name] if name in in_review else of_campaign
         for message_id in chosen:
             ledger.review(message_id, verdict, reviewer, reason, in_review[message_id][1].draft_hash)
@@ -91,5 +93,7 @@ def edit(
 def _drafts(ledger: Ledger, message_ids: Sequence[str]) -> list[Any]:
     found = ledger.drafts(message_ids=message_ids, states=None)
     if not found:
-        raise InputError(f"{message_ids[0]}: no such message with a draft; `postrider review list` shows those in review")
+        raise InputError(
+            f"{message_ids[0]}: no such message with a draft; `postrider review list` shows those in review"
+        )
     return found

@@ -49,8 +49,8 @@ def run(home: Home, as_of: datetime | None, listener: StageListener) -> Report:
     with home.alone():
         home.preflight(listener)
         as_of = as_of or home.default_as_of()
-        from dagster_project.defs.tick import run_tick
         from dagster_project.definitions import defs
+        from dagster_project.defs.tick import run_tick
 
         run_id = str(uuid.uuid4())
         outcome = run_tick(defs(), home, run_id, as_of, listener)

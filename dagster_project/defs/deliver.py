@@ -16,9 +16,18 @@ def deliveries(context: dg.AssetExecutionContext, home: HomeResource) -> dg.Mate
     with home.ledger() as ledger, home.channel(ledger.tick(context.run_id).as_of) as channel:
         tick = ledger.tick(context.run_id)
         counts = deliver(
-            ledger, channel, **home.delivery_arguments(), worker=context.run_id, run_id=context.run_id,
-            as_of=tick.as_of, clock=utc_now, source_pack=tick.source_pack,
+            ledger,
+            channel,
+            sender=home.settings.sender,
+            sending_domain=home.sending_domain,
+            worker=context.run_id,
+            run_id=context.run_id,
+            as_of=tick.as_of,
+            clock=utc_now,
+            source_pack=tick.source_pack,
         )
         rows = ledger.deliveries(tick.source_pack)
     home.warehouse.write({"deliveries": rows})
-    return dg.MaterializeResult(metadata={"dagster/row_count": rows.num_rows, "channel": channel.name} | counts.as_dict())
+    return dg.MaterializeResult(
+        metadata={"dagster/row_count": rows.num_rows, "channel": channel.name} | counts.as_dict()
+    )

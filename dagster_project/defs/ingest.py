@@ -28,18 +28,28 @@ def defs() -> dg.Definitions:
         name="ingest",
         specs=[
             dg.AssetSpec(
-                name, group_name="ingest", kinds={"duckdb"}, owners=["team:analytics"], description=text, code_version="1"
+                name,
+                group_name="ingest",
+                kinds={"duckdb"},
+                owners=["team:analytics"],
+                description=text,
+                code_version="1",
             )
-            for name, text in {table.name: table.description for table in shared_home().pack.tables}.items() | LEDGER_TABLES.items()
+            for name, text in {table.name: table.description for table in shared_home().pack.tables}.items()
+            | LEDGER_TABLES.items()
         ],
     )
-    def ingest(context: dg.AssetExecutionContext, config: IngestConfig, home: HomeResource) -> Iterator[dg.MaterializeResult]:
+    def ingest(
+        context: dg.AssetExecutionContext, config: IngestConfig, home: HomeResource
+    ) -> Iterator[dg.MaterializeResult]:
         as_of = datetime.fromisoformat(config.as_of) if config.as_of else utc_now().replace(microsecond=0)
         with home.ledger() as ledger:
             ledger.begin_tick(context.run_id, as_of, home.pack.name)
             history = ledger.land(home.pack.name)
         rows = home.warehouse.land(home.pack, home.data) | home.warehouse.write(history, schema="raw")
         for name, count in rows.items():
-            yield dg.MaterializeResult(asset_key=name, metadata={"dagster/row_count": count, "as_of": as_of.isoformat()})
+            yield dg.MaterializeResult(
+                asset_key=name, metadata={"dagster/row_count": count, "as_of": as_of.isoformat()}
+            )
 
     return dg.Definitions(assets=[ingest])

@@ -30,7 +30,7 @@ def hourly_schedule(context: dg.ScheduleEvaluationContext) -> dg.RunRequest:
 
 
 @dg.sensor(job=deliver_job, minimum_interval_seconds=60)
-def approved_reviews_sensor(context: dg.SensorEvaluationContext, home: HomeResource) -> dg.RunRequest | dg.SkipReason:
+def approved_reviews_sensor(_context: dg.SensorEvaluationContext, home: HomeResource) -> dg.RunRequest | dg.SkipReason:
     """Starts a delivery when a person has approved drafts since the last one."""
     with home.ledger() as ledger:
         waiting = ledger.approved_by_people()

@@ -16,7 +16,12 @@ from dagster_project.home import Home
 
 # What each stage builds, as dbt selects it. By name and not by path: Dagster resolves paths from wherever it was called.
 SELECTED = {
-    "enrich": ["fqn:postrider.staging", "fqn:postrider.intermediate.enrich", "fqn:product_events", "fqn:country_time_zones"],
+    "enrich": [
+        "fqn:postrider.staging",
+        "fqn:postrider.intermediate.enrich",
+        "fqn:product_events",
+        "fqn:country_time_zones",
+    ],
     "score": ["fqn:postrider.intermediate.score"],
     "decide": ["fqn:postrider.intermediate.decide", "fqn:postrider.marts.decide", "fqn:eligibility_rules"],
     "evaluate": ["fqn:postrider.marts.evaluate"],

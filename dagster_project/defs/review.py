@@ -25,7 +25,9 @@ def reviews(context: dg.AssetExecutionContext, home: HomeResource) -> dg.Materia
         drafted = ledger.messages(("drafted",), tick.source_pack)
         cautioned = cautioned_campaigns(ledger.gates(context.run_id))
         ledger.route(routes(drafted, policies, cautioned), context.run_id, tick.as_of)
-        rows = review_rows(ledger.messages(("in_review", "approved", "deferred"), tick.source_pack), ledger.reviews(), home.policies)
+        rows = review_rows(
+            ledger.messages(("in_review", "approved", "deferred"), tick.source_pack), ledger.reviews(), home.policies
+        )
     home.warehouse.write({"reviews": rows})
     verdicts = rows.column("verdict").to_pylist()
     return dg.MaterializeResult(
@@ -48,5 +50,9 @@ def releases(context: dg.AssetExecutionContext, home: HomeResource) -> dg.Materi
         )
     home.warehouse.write({"releases": release_rows([release])})
     return dg.MaterializeResult(
-        metadata={"messages": release.count, "audience_hash": release.audience_hash, "expires_at": str(release.expires_at)}
+        metadata={
+            "messages": release.count,
+            "audience_hash": release.audience_hash,
+            "expires_at": str(release.expires_at),
+        }
     )

@@ -46,7 +46,9 @@ def prepare_instance(home: Home) -> None:
     os.environ["DAGSTER_HOME"] = str(folder.resolve())
 
 
-def run_tick(definitions: dg.Definitions, home: Home, run_id: str, as_of: datetime, listener: StageListener) -> TickOutcome:
+def run_tick(
+    definitions: dg.Definitions, home: Home, run_id: str, as_of: datetime, listener: StageListener
+) -> TickOutcome:
     """One tick in this process. Never raises for what a stage did: that is in the outcome."""
     watch = StageWatch(listener)
     # Only what went wrong would be worth a log line, and the outcome says that better.

@@ -20,7 +20,7 @@ from dagster_project.lifecycle.errors import InputError
 
 GENERATOR_VERSION = 1
 MANIFEST = "demo.json"
-ENDS_AT = datetime(2026, 9, 1, 9, 0)  # noqa: DTZ001 - UTC, naive like every time here. A Tuesday, 11:00 in Berlin
+ENDS_AT = datetime(2026, 9, 1, 9, 0)
 MOST_USERS = 10_000_000  # as many as the seven digits of a user_id can tell apart
 FEWEST_DAYS, MOST_DAYS = 14, 730
 MEMORY_LIMIT = "8GB"  # of DuckDB; beyond it spills beside the output

@@ -124,7 +124,7 @@ YAMMER = SourcePack(
         "event_occurred_at": "occurred_at",
         "event_received_at": None,
     },
-    horizon=datetime(2014, 9, 1),  # noqa: DTZ001 - UTC, naive like every time here. The export ends with August
+    horizon=datetime(2014, 9, 1),
 )
 
 PACKS: Mapping[str, SourcePack] = {pack.name: pack for pack in (DEMO, YAMMER)}

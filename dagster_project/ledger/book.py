@@ -36,7 +36,7 @@ class Book:
 
 
 def read_book(connection: sa.Connection) -> Book:
-    events = [
+    events: list[dict[str, Any]] = [
         dict(row) | {"payload": _decoded(row["payload"])}
         for row in _rows(connection, schema.events, schema.events.c.seq)
     ]

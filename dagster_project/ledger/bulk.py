@@ -19,7 +19,7 @@ def insert_rows(connection: sa.Connection, table: sa.Table, rows: Sequence[Row])
     names = list(rows[0])
     columns = ", ".join(_quoted(connection, name) for name in names)
     if connection.dialect.name == "postgresql":
-        cursor = connection.connection.cursor()  # of the driver, inside this transaction
+        cursor: Any = connection.connection.cursor()  # of the driver, inside this transaction
         with cursor, cursor.copy(f"COPY {table.name} ({columns}) FROM STDIN") as copy:
             for row in rows:
                 copy.write_row([row[name] for name in names])

@@ -20,6 +20,7 @@ from datetime import datetime
 from typing import Any
 
 import sqlalchemy as sa
+import sqlalchemy.exc
 
 from dagster_project.ledger.bulk import insert_rows
 from dagster_project.ledger.schema import chain_head, events
@@ -178,7 +179,7 @@ def verify_chain(connection: sa.Connection) -> ChainReport:
             if row["hash"] != digest:
                 return ChainReport(count, False, expected, f"event {expected} was altered", head.hash)
             count = expected
-    except sa.exc.DBAPIError as error:
+    except sqlalchemy.exc.DBAPIError as error:
         return ChainReport(count, False, count + 1, f"event {count + 1} cannot be read: {error.orig}", str(head.hash))
     if (head.seq, head.hash) != (count, digest):
         at = min(count, head.seq) + 1 if head.seq != count else count

@@ -40,7 +40,8 @@ _AFTER: Mapping[Outcome, State] = {
 
 def sending_fields(row: Mapping[str, Any], raw_hash: str) -> dict[str, object]:
     """What the `sending` event commits to."""
-    return {name: row[name] for name in ("message_id", "attempt", "mail_from", "rcpt_to")} | {"raw_hash": raw_hash}
+    fields: dict[str, object] = {name: row[name] for name in ("message_id", "attempt", "mail_from", "rcpt_to")}
+    return fields | {"raw_hash": raw_hash}
 
 
 def outcome_fields(row: Mapping[str, Any]) -> dict[str, object]:
@@ -208,7 +209,10 @@ class _World:
             (expires_at <= self.now, "approved", "release_expired"),
             (not draft_hash == held.draft_hash == send.draft_hash, "approved", "draft_changed"),
         )
-        return next(((to, reason) for stands, to, reason in obstacles if stands), ("sending", None))
+        for stands, to, reason in obstacles:
+            if stands:
+                return to, reason
+        return "sending", None
 
 
 def _read_world(write: Write, held: Mapping[str, Held], as_of: datetime) -> _World:

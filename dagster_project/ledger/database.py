@@ -15,6 +15,8 @@ from pathlib import Path
 from typing import Any
 
 import sqlalchemy as sa
+import sqlalchemy.event
+import sqlalchemy.exc
 from sqlalchemy.dialects import postgresql
 
 from dagster_project.ledger.chain import Write, canonical_json
@@ -101,7 +103,7 @@ class Database:
         """What the database cannot do (locked, full, gone) is one line; a violated constraint stays the defect it is."""
         try:
             yield
-        except sa.exc.OperationalError as error:
+        except sqlalchemy.exc.OperationalError as error:
             raise InputError(f"ledger {self.url}: {_first_line(error)}") from error
 
     def _migrate(self) -> None:
@@ -113,7 +115,7 @@ class Database:
                         connection.execute(sa.select(sa.func.pg_advisory_xact_lock(MIGRATION_LOCK)))
                     _bring_to_head(connection, self.url)
                     _check_writable(connection, self.url)
-        except sa.exc.DBAPIError as error:
+        except sqlalchemy.exc.DBAPIError as error:
             raise InputError(_explain(error, self.url, self._path)) from error
 
 
@@ -129,7 +131,7 @@ def among(connection: sa.Connection, column: sa.ColumnElement[Any], values: Coll
 def _parse(url: str) -> sa.URL:
     try:
         parsed = sa.make_url(url)
-    except (sa.exc.ArgumentError, ValueError):
+    except (sqlalchemy.exc.ArgumentError, ValueError):
         raise InputError(
             "ledger URL cannot be read; allowed: sqlite:///path/to/file or postgresql://user@host/database"
         ) from None
@@ -163,7 +165,7 @@ def _prepare_file(url: sa.URL, name: str) -> Path:
 def _sqlite_engine(url: sa.URL) -> sa.Engine:
     engine = sa.create_engine(url, connect_args={"timeout": BUSY_TIMEOUT_MS / 1000})
 
-    @sa.event.listens_for(engine, "connect")
+    @sqlalchemy.event.listens_for(engine, "connect")
     def _set_up(connection: sqlite3.Connection, _record: object) -> None:
         connection.isolation_level = None  # the driver must not begin transactions by itself
         for pragma in (
@@ -173,7 +175,7 @@ def _sqlite_engine(url: sa.URL) -> sa.Engine:
         ):
             connection.execute(pragma)
 
-    @sa.event.listens_for(engine, "begin")
+    @sqlalchemy.event.listens_for(engine, "begin")
     def _begin(connection: sa.Connection) -> None:
         immediate = connection.get_execution_options().get("immediate")
         connection.exec_driver_sql("BEGIN IMMEDIATE" if immediate else "BEGIN")
@@ -191,9 +193,9 @@ def _bring_to_head(connection: sa.Connection, name: str) -> None:
     if revision == HEAD_REVISION:
         return
 
-    from alembic import command  # noqa: PLC0415 - 0.3 s, needed only when there is something to migrate
-    from alembic.config import Config  # noqa: PLC0415
-    from alembic.script import ScriptDirectory  # noqa: PLC0415
+    from alembic import command
+    from alembic.config import Config
+    from alembic.script import ScriptDirectory
 
     config = Config()
     config.set_main_option("script_location", str(Path(__file__).parent / "migrations").replace("%", "%%"))
@@ -220,7 +222,7 @@ def _check_writable(connection: sa.Connection, name: str) -> None:
         raise InputError(f"ledger {name} cannot be written: the user may only read")
 
 
-def _explain(error: sa.exc.DBAPIError, name: str, path: Path | None) -> str:
+def _explain(error: sqlalchemy.exc.DBAPIError, name: str, path: Path | None) -> str:
     line = _first_line(error)
     if "not a database" in line or "malformed" in line:
         return f"{name} is not a ledger: {line}"
@@ -231,5 +233,5 @@ def _explain(error: sa.exc.DBAPIError, name: str, path: Path | None) -> str:
     return f"ledger {name} cannot be reached: {line}"
 
 
-def _first_line(error: sa.exc.DBAPIError) -> str:
+def _first_line(error: sqlalchemy.exc.DBAPIError) -> str:
     return next((line.strip() for line in str(error.orig).splitlines() if line.strip()), type(error.orig).__name__)

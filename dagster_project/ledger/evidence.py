@@ -101,8 +101,9 @@ def _sent_with_draft() -> sa.Select[Any]:
     )
 
 
-def _stream(connection: sa.Connection, query: sa.Select[Any]) -> Iterator[Mapping[str, Any]]:
-    yield from connection.execute(query, execution_options={"yield_per": _BATCH}).mappings()
+def _stream(connection: sa.Connection, query: sa.Select[Any]) -> Iterator[dict[str, Any]]:
+    rows = connection.execute(query, execution_options={"yield_per": _BATCH}).mappings()
+    yield from ({str(name): value for name, value in row.items()} for row in rows)
 
 
 def _difference(row: Mapping[str, Any]) -> str | None:
@@ -199,7 +200,7 @@ def lineage(connection: sa.Connection, book: Book) -> tuple[int, list[str]]:
     return len(book.messages), wrong
 
 
-def _recipes() -> sa.Select[Any]:
+def _recipes() -> sa.Select[Any, Any]:
     used = sa.select(schema.drafts.c.recipe_id).distinct()
     return sa.select(schema.artifacts.c.hash, schema.artifacts.c.content).where(schema.artifacts.c.hash.in_(used))
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import sqlalchemy as sa
+import sqlalchemy.exc
 
 from dagster_project.ledger import evidence
 from dagster_project.ledger.book import Book, read_book
@@ -44,7 +46,7 @@ def verify(connection: sa.Connection, accepted: Mapping[str, int] | None) -> dic
     try:
         book = read_book(connection)
         findings = _check_all(connection, book, accepted)
-    except (sa.exc.DBAPIError, ValueError, TypeError) as error:
+    except (sqlalchemy.exc.DBAPIError, ValueError, TypeError) as error:
         # Altered rows can be unreadable in any way; the answer is still an answer.
         findings = {name: (0, [f"not checked, the ledger cannot be read: {_line(error)}"]) for name in SENTENCES}
     invariants = [
@@ -58,10 +60,14 @@ def _line(error: Exception) -> str:
     return (str(getattr(error, "orig", None) or error).splitlines() or [type(error).__name__])[0]
 
 
+EXAMPLES = 5  # a detail is one line
+
+
 def _detail(name: str, wrong: list[str]) -> str:
     if not wrong:
         return SENTENCES[name]
-    return "; ".join(wrong[:5]) + (f"; and {len(wrong) - 5} more" if len(wrong) > 5 else "")
+    more = len(wrong) - EXAMPLES
+    return "; ".join(wrong[:EXAMPLES]) + (f"; and {more} more" if more > 0 else "")
 
 
 def _check_all(connection: sa.Connection, book: Book, accepted: Mapping[str, int] | None) -> dict[str, Finding]:
@@ -112,7 +118,7 @@ def _never_twice(book: Book, accepted: Mapping[str, int] | None) -> Finding:
     """After an attempt that went out, or may have, there is no other; and the sink took each at most once."""
     wrong = []
     for message_id, attempts in book.attempts.items():
-        for earlier, later in zip(attempts, attempts[1:], strict=False):
+        for earlier, later in itertools.pairwise(attempts):
             if earlier["outcome"] not in ("not_sent", "deferred"):
                 wrong.append(
                     f"{message_id}: attempt {later['attempt']} follows one whose outcome is {earlier['outcome'] or 'open'}"

@@ -13,7 +13,7 @@ _TIME = pa.timestamp("us")
 
 def _schema(text: str, *times: str, integers: tuple[str, ...] = ()) -> pa.Schema:
     """Columns in the order of `text`, which are strings unless named as times or integers."""
-    kinds = {name: _TIME for name in times} | {name: pa.int64() for name in integers}
+    kinds = dict.fromkeys(times, _TIME) | {name: pa.int64() for name in integers}
     return pa.schema([(name, kinds.get(name, pa.string())) for name in text.split()])
 
 

@@ -21,7 +21,7 @@ from dagster_project.lifecycle.address import canonical
 from dagster_project.lifecycle.errors import InputError
 from dagster_project.lifecycle.message import Draft, PlannedMessage, State, content_hash
 
-_DRAFT_CIRCUMSTANCES = tuple("mode mode_asked fallback_reason locale unsubscribe_url author edit_reason".split())
+_DRAFT_CIRCUMSTANCES = ("mode", "mode_asked", "fallback_reason", "locale", "unsubscribe_url", "author", "edit_reason")
 _DRAFT_COLUMNS = tuple(field.name for field in dataclasses.fields(Draft) if field.name not in ("message_id", "recipe"))
 _MESSAGE = [column for column in messages.columns if column.name not in ("lease_owner", "lease_expires_at", "retry_at")]
 

@@ -124,7 +124,8 @@ def release(
 def release_payload(row: Mapping[str, Any], passed: Mapping[str, int]) -> dict[str, object]:
     """The event's account of a release: all of it, for it holds nothing personal."""
     names = ("release_id", "source_pack", "count", "audience_hash", "drafts_hash", "approver", "expires_at")
-    return {name: row[name] for name in names} | {"gates": dict(passed)}
+    account: dict[str, object] = {name: row[name] for name in names}
+    return account | {"gates": dict(passed)}
 
 
 def _fresh_gate(write: Write, stage: str, run_id: str, as_of: datetime, source_pack: str, valid_for: timedelta) -> int:

@@ -112,7 +112,7 @@ def _attempts(connection: sa.Connection, message_id: str) -> list[dict[str, Any]
         .where(schema.attempts.c.message_id == message_id)
         .order_by(schema.attempts.c.attempt)
     )
-    return [_without(row, "message_id") for row in connection.execute(query).mappings()]
+    return [_without(dict(row), "message_id") for row in connection.execute(query).mappings()]
 
 
 def _plain(value: Any) -> Any:

@@ -20,7 +20,7 @@ from dagster_project.ledger.schema import messages
 from dagster_project.lifecycle.errors import InputError, Refusal
 from dagster_project.lifecycle.message import State
 
-LEGAL_MOVES: Mapping[str, frozenset[str]] = {
+LEGAL_MOVES: Mapping[State, frozenset[State]] = {
     "planned": frozenset({"drafted", "cancelled"}),
     "drafted": frozenset({"drafted", "in_review", "approved", "cancelled"}),  # to itself: drafted anew
     "in_review": frozenset({"in_review", "approved", "cancelled"}),  # to itself: an edit
@@ -38,7 +38,7 @@ LEGAL_MOVES: Mapping[str, frozenset[str]] = {
     "cancelled": frozenset(),
 }
 CANCELLABLE: frozenset[State] = frozenset({"planned", "drafted", "in_review", "approved", "deferred"})
-OPEN: frozenset[State] = CANCELLABLE | {"claimed"}  # may still go out without an operator's word
+OPEN: frozenset[State] = CANCELLABLE | frozenset[State]({"claimed"})  # may still go out without an operator's word
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

@@ -22,7 +22,9 @@ def edited(draft: Draft, subject: str | None, replacements: Sequence[tuple[str, 
     body, text = draft.html, draft.text
     for old, new in replacements:
         if not old or html.escape(old) not in body or old not in text:
-            raise InputError(f"--replace {old!r}: not found in both parts; allowed are words that stand in HTML and text")
+            raise InputError(
+                f"--replace {old!r}: not found in both parts; allowed are words that stand in HTML and text"
+            )
         body, text = body.replace(html.escape(old), html.escape(new)), text.replace(old, new)
     if draft.unsubscribe_url and not (html.escape(draft.unsubscribe_url) in body and draft.unsubscribe_url in text):
         raise InputError("--replace: the unsubscribe link would be gone; it must stay in both parts")
@@ -31,5 +33,8 @@ def edited(draft: Draft, subject: str | None, replacements: Sequence[tuple[str, 
         subject=draft.subject if subject is None else subject.strip(),
         html=body,
         text=text,
-        recipe={**draft.recipe, "edit": content_hash({"subject": subject, "replacements": [list(r) for r in replacements]})},
+        recipe={
+            **draft.recipe,
+            "edit": content_hash({"subject": subject, "replacements": [list(r) for r in replacements]}),
+        },
     )

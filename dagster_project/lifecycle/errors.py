@@ -5,5 +5,5 @@ class InputError(Exception):
     """The call or its input is wrong: one line that names the file or key, what was found, what is allowed. Exit code 2."""
 
 
-class Refusal(Exception):
+class Refusal(Exception):  # noqa: N818 - an answer, not a mistake
     """The answer is no: a gate, a check, a missing release, a control. Exit code 1."""

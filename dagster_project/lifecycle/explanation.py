@@ -38,7 +38,9 @@ def where_conditions(trigger: str, compiled_sql: str, dialect: str = "duckdb") -
     parts = list(where.this.flatten()) if where and isinstance(where.this, exp.And) else [where.this] if where else []
     names = [part.name for part in parts if isinstance(part, exp.Column)]
     if len(names) != len(parts):
-        raise InputError(f"{trigger}: the last where must join named conditions by `and`, found {where.this.sql()}")
+        raise InputError(
+            f"{trigger}: the last where must join named conditions by `and`, found {where.this.sql() if where else 'none'}"
+        )
     return names
 
 
@@ -71,9 +73,7 @@ def campaign_answer(
         "campaign_id": campaign_id,
         "qualified": qualified,
         "conditions": values,
-        "rules": [
-            {"rule": rule["rule"], "is_blocked": rule["is_blocked"], "reason": rule["reason"]} for rule in rules
-        ],
+        "rules": [{"rule": rule["rule"], "is_blocked": rule["is_blocked"], "reason": rule["reason"]} for rule in rules],
         "verdict": verdict,
         "reason": reason,
         "message": message,

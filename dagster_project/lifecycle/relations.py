@@ -97,7 +97,10 @@ def draft_rows(
 ) -> pa.Table:
     """One row per waiting message; the draft's columns are null where none could be made, which a gate looks for."""
     return pa.Table.from_pylist(
-        [_draft_row(message, drafts.get(message.message_id), policies.get(message.campaign_id)) for message in messages],
+        [
+            _draft_row(message, drafts.get(message.message_id), policies.get(message.campaign_id))
+            for message in messages
+        ],
         schema=DRAFTS,
     )
 

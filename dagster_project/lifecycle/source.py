@@ -24,5 +24,7 @@ class SourcePack:
 
     name: str
     tables: tuple[RawTable, ...]
-    gate: Mapping[str, str | None]  # users, user_key, user_email, events, event_user_key, event_occurred_at, event_received_at
+    gate: Mapping[
+        str, str | None
+    ]  # users, user_key, user_email, events, event_user_key, event_occurred_at, event_received_at
     horizon: datetime | None = None  # when the data was read, UTC naive; None means now

@@ -11,7 +11,7 @@ from typing import Any
 import duckdb
 import pytest
 
-AS_OF = datetime(2026, 3, 2, 9)  # noqa: DTZ001 - UTC, naive like every time here
+AS_OF = datetime(2026, 3, 2, 9)
 
 # 400 people; the first ten are our own. Three campaigns; 40 sends. u_0001, u_0002, … are their ids.
 GOOD = """

@@ -76,7 +76,7 @@ def test_a_source_of_text_without_addresses_and_receipts_passes(
         "event_occurred_at": "occurred_at",
     }
     # In a replay the source reaches far beyond the tick.
-    times = {"as_of": datetime(2014, 7, 31, 9), "read_at": datetime(2014, 9, 1)}  # noqa: DTZ001 - UTC, naive
+    times = {"as_of": datetime(2014, 7, 31, 9), "read_at": datetime(2014, 9, 1)}
     results = judged("ingest", path, params | times | {"gate": gate})
     assert all(line.passed for line in results.values())
     assert "addresses_plausible" not in results

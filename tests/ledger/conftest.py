@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import glob
 import itertools
 import os
 import shutil
@@ -56,7 +55,7 @@ class World:
     @property
     def engine(self) -> sa.Engine:
         """The database behind the ledger's back, for tests that doctor it."""
-        return self.ledger._database.engine  # noqa: SLF001
+        return self.ledger._database.engine
 
     def planned(self, number: int, **changes: Any) -> PlannedMessage:
         base = PlannedMessage(
@@ -181,13 +180,16 @@ class World:
 @pytest.fixture(scope="session")
 def postgresql_url() -> Iterator[str]:
     """A real server of its own in a temporary folder, or a skip."""
-    found = sorted(glob.glob("/usr/lib/postgresql/*/bin/initdb"))
+    found = sorted(map(str, Path("/usr/lib/postgresql").glob("*/bin/initdb")))
     initdb = found[-1] if found else shutil.which("initdb")
     if initdb is None:
         pytest.skip("PostgreSQL is not installed: no initdb in /usr/lib/postgresql or on the PATH")
     as_owner: list[str] = []
     if os.getuid() == 0:  # the server refuses to run as root
-        if shutil.which("runuser") is None or subprocess.run(["id", "postgres"], capture_output=True).returncode:
+        if (
+            shutil.which("runuser") is None
+            or subprocess.run(["id", "postgres"], check=False, capture_output=True).returncode
+        ):
             pytest.skip("PostgreSQL cannot run as root, and there is no runuser or no user postgres")
         as_owner = ["runuser", "-u", "postgres", "--"]
     folder = Path(tempfile.mkdtemp(prefix="ledger-pg-"))

@@ -54,7 +54,9 @@ def test_each_event_is_hashed_over_the_one_before(world: World) -> None:
     assert (chain["ok"], chain["events"], chain["broken_at"], chain["head"]) == (True, seq, None, previous)
 
 
-@pytest.mark.parametrize("statement", ["UPDATE events SET actor = 'x' WHERE seq = 2", "DELETE FROM events WHERE seq = 2"])
+@pytest.mark.parametrize(
+    "statement", ["UPDATE events SET actor = 'x' WHERE seq = 2", "DELETE FROM events WHERE seq = 2"]
+)
 def test_the_database_refuses_to_change_an_event(world: World, statement: str) -> None:
     world.plan(3)
 

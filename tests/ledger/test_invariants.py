@@ -83,7 +83,9 @@ def test_a_message_accepted_twice_is_found(world: World) -> None:
     assert two_sent(world).failed_checks(accepted={"m0001": 2, "m0002": 1}) == {"I2"}
 
 
-@pytest.mark.parametrize("accepted", [{"m0001": 1}, {"m0001": 1, "m0002": 1, "m0003": 1}, {"m0001": 1, "m0002": 1, "x": 1}])
+@pytest.mark.parametrize(
+    "accepted", [{"m0001": 1}, {"m0001": 1, "m0002": 1, "m0003": 1}, {"m0001": 1, "m0002": 1, "x": 1}]
+)
 def test_a_sink_that_tells_another_story_is_found(world: World, accepted: dict[str, int]) -> None:
     assert two_sent(world).failed_checks(accepted=accepted) == {"I3"}
 

@@ -13,8 +13,20 @@ TIME, TEXT, COUNT = pa.timestamp("us"), pa.string(), pa.int64()
 EXPECTED = {
     "raw_ledger_messages": {
         **dict.fromkeys(
-            "message_id source_pack campaign_id user_id account_id occurrence_key message_type channel variant state"
-            " state_reason decision_id".split(),
+            [
+                "message_id",
+                "source_pack",
+                "campaign_id",
+                "user_id",
+                "account_id",
+                "occurrence_key",
+                "message_type",
+                "channel",
+                "variant",
+                "state",
+                "state_reason",
+                "decision_id",
+            ],
             TEXT,
         ),
         **dict.fromkeys(["planned_as_of", "sent_as_of", "state_as_of", "updated_at"], TIME),

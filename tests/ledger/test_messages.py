@@ -84,7 +84,9 @@ def test_only_what_no_worker_holds_is_cancelled(world: World) -> None:
     world.mark(world.claim()[0])
     world.claim()
 
-    cancelled = world.ledger.cancel(dict.fromkeys(["m0001", "m0002", "m0003"], "expired"), None, world.as_of, "operator")
+    cancelled = world.ledger.cancel(
+        dict.fromkeys(["m0001", "m0002", "m0003"], "expired"), None, world.as_of, "operator"
+    )
 
     assert cancelled == 1
     assert [message.state for message in world.ledger.messages()] == ["sending", "claimed", "cancelled"]

@@ -58,9 +58,7 @@ def test_a_database_with_other_tables_is_not_a_ledger(world: World) -> None:
         open_ledger(world.url, world.clock)
 
 
-def test_a_ledger_that_another_process_holds_is_one_line(
-    sqlite_world: World, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_ledger_that_another_process_holds_is_one_line(sqlite_world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(database, "BUSY_TIMEOUT_MS", 50)
     with open_ledger(sqlite_world.url, sqlite_world.clock) as impatient:
         holder = sqlite3.connect(sqlite_world.url.removeprefix("sqlite:///"), isolation_level=None)

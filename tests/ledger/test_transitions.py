@@ -25,7 +25,10 @@ IDS = [f"m{number:04}" for number in range(1, 5)]
 def test_every_state_has_its_moves() -> None:
     assert set(LEGAL_MOVES) == set(STATES)
     assert {to for moves in LEGAL_MOVES.values() for to in moves} <= set(STATES)
-    assert {state for state, moves in LEGAL_MOVES.items() if "cancelled" in moves} == CANCELLABLE | {"claimed", "unknown"}
+    assert {state for state, moves in LEGAL_MOVES.items() if "cancelled" in moves} == CANCELLABLE | {
+        "claimed",
+        "unknown",
+    }
     assert OPEN >= CANCELLABLE
 
 
@@ -36,7 +39,10 @@ def test_an_illegal_move_is_refused_and_leaves_no_trace(world: World, state: Sta
     before = world.events()
 
     for to in set(STATES) - LEGAL_MOVES[state]:
-        with pytest.raises(Refusal, match=f"is {state}: it cannot become {to}"), world.ledger._database.write() as write:
+        with (
+            pytest.raises(Refusal, match=f"is {state}: it cannot become {to}"),
+            world.ledger._database.write() as write,
+        ):
             held = lock_messages(write, ["m0001"])["m0001"]
             move(write, [Move(held, to, "test")], actor="test")
     assert world.events() == before

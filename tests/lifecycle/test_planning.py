@@ -64,7 +64,9 @@ def test_facts_keep_their_nulls() -> None:
     assert isinstance(planned, PlannedMessage)
 
 
-@pytest.mark.parametrize(("verdict", "stays"), [("send", True), ("hold", True), ("suppress", False), ("holdout", False), ("lose", False)])
+@pytest.mark.parametrize(
+    ("verdict", "stays"), [("send", True), ("hold", True), ("suppress", False), ("holdout", False), ("lose", False)]
+)
 def test_a_waiting_message_goes_when_its_verdict_turns(verdict: str, stays: bool) -> None:
     """What was planned earlier is withdrawn with the reason that now stands against it."""
     reasons = withdrawn([Waiting("m1")], [row("m1", verdict)])

@@ -24,7 +24,9 @@ parts as (
         -- four weeks away count as gone
         least(greatest(days_away, 0) / 28.0, 1) as absence,
         -- with no active day before, there is nothing to decline from
-        1.0 * greatest(active_days_before - active_days, 0) / greatest(active_days_before, 1) as decline
+        1.0
+        * greatest(active_days_before - active_days, 0)
+        / greatest(active_days_before, 1) as decline
     from signals
 ),
 
@@ -57,7 +59,8 @@ expansion as (
         case when seats > 0 then 0.6 * fullness + 0.4 * team_active / team else 0 end as value,
         case
             when seats > 0
-                then cast(round(100 * fullness) as integer) || ' % of seats used, '
+                then
+                    cast(round(100 * fullness) as integer) || ' % of seats used, '
                     || team_active || ' of ' || team || ' people active'
             else 'number of seats unknown'
         end as driver
