@@ -16,10 +16,10 @@ run: $(VENV)/installed ## one tick on the demo company; mails land in var/outbox
 	$(BIN)/postrider run
 
 test: $(VENV)/installed ## everything
-	$(BIN)/pytest
+	$(BIN)/pytest -n auto
 
 quick: $(VENV)/installed ## the slice that fits between two edits (under 60 s)
-	$(BIN)/pytest -m "not slow"
+	$(BIN)/pytest -n auto -m "not slow"
 
 lint: $(VENV)/installed ## ruff, types, SQL style
 	$(BIN)/ruff check .

@@ -30,6 +30,7 @@ from expectations.expectation import EXAMPLES, Builtin, Expectation, Expectation
 MAX_CAMPAIGNS = 10_000
 # What fails is raised as a GateError; the library would print it as well, with its traceback.
 logging.getLogger("great_expectations").setLevel(logging.CRITICAL)
+logging.getLogger("great_expectations.data_context.types.base").setLevel(logging.CRITICAL)  # it sets its own level
 
 
 class DuckDBEngine(SqlAlchemyExecutionEngine):

@@ -19,11 +19,15 @@ SHARED_DATA = ROOT.parent / "shared" / "data"
 
 
 @pytest.fixture(autouse=True)
-def no_settings_from_outside(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A test sees no setting of the machine it runs on: no key, no server, no home."""
-    for name in list(os.environ):
+def no_settings_from_outside() -> Iterator[None]:
+    """A test sees no setting of the machine it runs on, and leaves none behind: options of a command become settings."""
+    before = dict(os.environ)
+    for name in before:
         if name.startswith(("POSTRIDER_", "OPENAI_")) and name != "POSTRIDER_NO_SKIP":
-            monkeypatch.delenv(name)
+            del os.environ[name]
+    yield
+    os.environ.clear()
+    os.environ.update(before)
 
 
 @pytest.fixture

@@ -93,7 +93,7 @@ def test_a_wrong_argument_is_named(
         ("threads", "0", ["POSTRIDER_THREADS", "0"]),
         ("env", "staging", ["POSTRIDER_ENV", "staging", "production"]),
         ("channel", "pigeon", ["POSTRIDER_CHANNEL", "pigeon", "outbox"]),
-        ("ledger_url", "nonsense", ["nonsense"]),
+        ("ledger_url", "nonsense", ["ledger URL", "sqlite:///"]),
         ("ledger_url", "postgresql+psycopg://nobody:secret@127.0.0.1:1/none", ["127.0.0.1"]),
     ],
 )

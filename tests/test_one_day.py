@@ -94,7 +94,7 @@ def the_story_is_whole(home: Home, message_id: str) -> None:
     """From a mail in the outbox back to the decision, its conditions and rules, and the recipe behind every word."""
     with home.ledger() as ledger:
         (message,) = ledger.messages(message_ids=[message_id])
-        recipe = ledger.story(message_id)["recipe"]["parts"]
+        recipe = ledger.story(message_id)["recipe"]
         for part in ("template", "layout"):
             assert ledger.artifact(recipe[part])
     answer = explain(home, message.user_id, message.campaign_id, message.planned_as_of)

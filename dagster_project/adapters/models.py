@@ -136,7 +136,7 @@ class Models:
         return [
             "--project-dir", str(self.project), "--profiles-dir", str(self.project), "--target", self.target,
             "--target-path", str(target_path), "--log-path", str(self.home / "dbt"), "--log-level-file", "none",
-            "--quiet", "--no-use-colors", "--threads", str(self.threads),
+            "--log-level", "none", "--quiet", "--no-use-colors", "--threads", str(self.threads),
             "--vars", json.dumps({"source_pack": self.source_pack, **variables}),
         ]  # fmt: skip
 

@@ -107,10 +107,28 @@ def _mark(value: bool | None) -> str:
 
 
 def _show_story(story: Mapping[str, Any]) -> None:
-    out.print(f"  message {story['message_id']}: {story['state']}")
-    for key in ("decision_id", "run_id", "recipe", "drafts", "reviews", "release", "attempts"):
-        if story.get(key):
-            out.print(f"    {key}: {escape(str(story[key]))}", soft_wrap=True)
+    """One line per thing that happened to a message; the JSON has every field."""
+    out.print(f"  message {story['message_id']}: [bold]{story['state']}[/]")
+    out.print(f"    decision {story['decision_id']} in run {story['run_id']}")
+    if story.get("recipe"):
+        parts = "  ".join(f"{part} {digest[:12]}" for part, digest in sorted(story["recipe"].items()))
+        out.print(f"    recipe  {parts}", soft_wrap=True)
+    for draft in story.get("drafts", []):
+        why = f" instead of {draft['mode_asked']} ({draft['fallback_reason']})" if draft["fallback_reason"] else ""
+        out.print(
+            f"    draft {draft['revision']} by {draft['mode']}{why}, {draft['draft_hash'][:12]}: {escape(draft['subject'])}"
+        )
+    for review in story.get("reviews", []):
+        reason = f": {escape(review['reason'])}" if review["reason"] else ""
+        out.print(f"    review {review['verdict']} by {review['reviewer'] or 'nobody yet'}{reason}")
+    if release := story.get("release"):
+        out.print(f"    release {release['release_id'][:12]} of {release['count']} messages, by {release['approver']}")
+    for attempt in story.get("attempts", []):
+        where = f", {escape(attempt['provider_id'])}" if attempt.get("provider_id") else ""
+        out.print(
+            f"    attempt {attempt['attempt']} {attempt['outcome'] or 'in flight'} ({escape(attempt['detail'] or '')}){where}",
+            soft_wrap=True,
+        )
 
 
 def show_check(answer: Mapping[str, Any]) -> None:

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from datetime import datetime
 
 import dagster as dg
+from dagster._utils.error import SerializableErrorInfo  # not in Dagster's public names, but in its public events
 
 from dagster_project.home import Home
 from dagster_project.lifecycle.stages import STAGES
@@ -17,11 +18,15 @@ from dagster_project.lifecycle.stages import STAGES
 DAGSTER_YAML = """\
 telemetry:
   enabled: false
+nux:
+  enabled: false
 concurrency:
   runs:
     max_concurrent_runs: 1
 """
 STAGE_OF_ASSET = {"drafts": "draft", "reviews": "review", "releases": "review", "deliveries": "deliver"}
+
+DISK_FULL = ("no space left", "disk is full")  # as DuckDB and the system say it, and as SQLite does
 
 StageListener = Callable[[str, str, float], None]  # stage, "started" | "done" | "failed", seconds
 
@@ -74,6 +79,16 @@ def stage_of(step_key: str) -> str:
     return STAGE_OF_ASSET[step_key]
 
 
+def _causes(event: dg.DagsterEvent) -> list[SerializableErrorInfo]:
+    """The error of a failed step and what caused it, outermost first."""
+    chain: list[SerializableErrorInfo] = []
+    error = event.step_failure_data.error
+    while error is not None:
+        chain.append(error)
+        error = error.cause
+    return chain
+
+
 class StageWatch:
     """Adds up the seconds of each stage and tells when one starts and ends."""
 
@@ -110,10 +125,9 @@ class StageWatch:
     def _fail(self, stage: str, event: dg.DagsterEvent) -> None:
         self._tell(stage, "failed", self.seconds[stage])
         self._current = None
-        error = event.step_failure_data.error
-        while error is not None and error.cause is not None:
-            error = error.cause
-        text = error.message.strip() if error else "failed"
-        self.failures[stage] = " ".join(text.split())
-        if error and error.cls_name == "InputError":
+        chain = _causes(event)
+        told = next((error for error in chain if error.cls_name == "InputError"), chain[-1] if chain else None)
+        self.failures[stage] = " ".join(told.message.split()) if told else "failed"
+        is_disk_full = any(words in self.failures[stage].lower() for words in DISK_FULL)
+        if told and (told.cls_name == "InputError" or is_disk_full):
             self.input_error = self.failures[stage].split("InputError: ", 1)[-1]

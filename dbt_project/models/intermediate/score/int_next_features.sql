@@ -36,7 +36,7 @@ suggestions as (
         -- the name decides between equal shares, so that the same data suggest the same
         row_number() over (
             partition by users.user_id
-            order by paths.share desc, paths.next_feature ASC
+            order by paths.share desc, paths.next_feature asc
         ) as preference
     from users
     inner join paths on users.top_feature = paths.used_feature
