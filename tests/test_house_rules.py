@@ -41,6 +41,7 @@ LIBRARIES = {
     "openai": ("adapters/writer.py",),
     "sqlalchemy": ("ledger/", "expectations/"),
     "duckdb": ("adapters/warehouse.py", "demo/", "expectations/"),
+    "matplotlib": ("defs/plots.py",),
     "smtplib": ("adapters/channels/",),
     "typer": ("cli.py",),
 }

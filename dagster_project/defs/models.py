@@ -5,12 +5,14 @@ tick, to say what the stage's gate says in one line.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
+from datetime import datetime
 from typing import Any
 
 import dagster as dg
 from dagster_dbt import DagsterDbtTranslator, DagsterDbtTranslatorSettings, dbt_assets
 
 from dagster_project.adapters.models import NodeResult
+from dagster_project.defs.plots import story_of_decisions
 from dagster_project.defs.resources import HomeResource, shared_home
 from dagster_project.home import Home
 
@@ -63,7 +65,7 @@ def stage_models(stage: str) -> dg.AssetsDefinition:
         with home.ledger() as ledger:
             passed = not any(result.is_bad for result in results)
             ledger.record_gate(context.run_id, tick.as_of, f"{stage}_tests", passed, records)
-        yield from materializations(home, results)
+        yield from materializations(home, results, tick.as_of)
         refuse_bad(results)
 
     return models
@@ -83,7 +85,7 @@ def test_record(home: Home, result: NodeResult) -> dict[str, Any]:
     }
 
 
-def materializations(home: Home, results: Sequence[NodeResult]) -> Iterator[dg.MaterializeResult]:
+def materializations(home: Home, results: Sequence[NodeResult], as_of: datetime) -> Iterator[dg.MaterializeResult]:
     """One per model and seed that was built, with its rows, its seconds and how its tests went."""
     built = [result for result in results if result.kind in ("model", "seed") and result.status == "success"]
     counts = home.warehouse.counts([result.name for result in built])
@@ -96,6 +98,7 @@ def materializations(home: Home, results: Sequence[NodeResult]) -> Iterator[dg.M
                 "seconds": round(result.seconds, 3),
                 "tests_passed": sum(test.status == "pass" for test in tests),
                 "tests_failed": [test.sentence for test in tests if test.is_bad],
+                **(story_of_decisions(home.decisions(as_of)) if result.name == "fct_decisions" else {}),
             },
         )
 

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from datetime import datetime
 
 import dagster as dg
-from dagster._utils.error import SerializableErrorInfo  # not in Dagster's public names, but in its public events
+from dagster_shared.error import SerializableErrorInfo
 
 from dagster_project.home import Home
 from dagster_project.lifecycle.stages import STAGES
