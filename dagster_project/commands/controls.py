@@ -9,12 +9,22 @@ from dagster_project.lifecycle.errors import InputError
 
 
 def campaigns(home: Home) -> dict[str, Any]:
-    """One entry per campaign: its policy in brief, whether it is live, and its audience at the last tick."""
+    """One entry per campaign: its policy in brief, whether it is live, and its audience at the last tick.
+
+    `state` is live, paused, killed, or off for a trigger that is not on the roster; `controls` says who and why.
+    """
     with home.ledger() as ledger:
         controls = ledger.controls()
         audience = ledger.last_audience(home.pack.name)
+    on_roster = roster(home)
     paused = {control.campaign_id for control in controls if control.name == "pause"}
     killed = any(control.name == "kill" for control in controls)
+
+    def state(campaign_id: str) -> str:
+        if campaign_id not in on_roster:
+            return "off"
+        return "killed" if killed else "paused" if campaign_id in paused else "live"
+
     return {
         "killed": killed,
         "campaigns": [
@@ -25,13 +35,33 @@ def campaigns(home: Home) -> dict[str, Any]:
                 "owner": policy.owner,
                 "mode": policy.mode,
                 "review": policy.review,
-                "state": "killed" if killed else "paused" if name in paused else "live",
+                "state": state(name),
                 "candidates": audience.get(name, (0, 0))[0],
                 "sends": audience.get(name, (0, 0))[1],
             }
             for name, policy in sorted(home.policies.items(), key=lambda item: (item[1].use_case, item[0]))
         ],
+        "controls": [
+            {
+                "name": control.name,
+                "campaign_id": control.campaign_id,
+                "actor": control.actor,
+                "reason": control.reason,
+                "set_at": f"{control.set_at.isoformat(timespec='seconds')}Z",
+            }
+            for control in controls
+        ],
     }
+
+
+def roster(home: Home) -> set[str]:
+    """Campaigns whose trigger the roster reads: those that are live unless a control says no."""
+    (parents,) = [
+        node["depends_on"]["nodes"]
+        for node in home.models.manifest["nodes"].values()
+        if node["resource_type"] == "model" and node["name"] == "int_candidates_unioned"
+    ]
+    return {name.rpartition("int_triggers__")[2] for name in parents if "int_triggers__" in name}
 
 
 def pause(home: Home, campaign_id: str, actor: str, reason: str) -> dict[str, Any]:

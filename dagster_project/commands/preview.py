@@ -19,8 +19,10 @@ def preview(home: Home, campaign_id: str, user_id: str | None, variant: str, out
         raise InputError(f"{campaign_id}: unknown campaign; allowed are {', '.join(sorted(home.policies))}")
     row = candidate_of(home.warehouse, campaign_id, user_id) if home.settings.warehouse_path.exists() else None
     if row is None:
-        who = f"user {user_id}" if user_id else "nobody"
-        raise InputError(f"{campaign_id}: {who} is a candidate at the last tick; `postrider run` makes one")
+        who = f"user {user_id} is no candidate" if user_id else "nobody is a candidate"
+        raise InputError(
+            f"{campaign_id}: {who} at the last tick; `postrider run` makes one, `postrider explain` says why not"
+        )
     (message,) = planned_messages([row | {"verdict": "send", "variant": variant, "decision_id": "preview"}])
     batch = home.draft([message])
     if batch.failures:

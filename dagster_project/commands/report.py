@@ -1,17 +1,24 @@
-"""How answers look on a terminal."""
+"""How answers look on a terminal: readable at 80 columns, and no word cut in the middle."""
 
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from datetime import datetime
 from typing import Any
 
+from rich.cells import cell_len
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
+from rich.text import Text
 
 out = Console(highlight=False)
 err = Console(stderr=True, highlight=False)
+
+VERDICTS = ("send", "hold", "suppress", "holdout", "lose")
+SHORT = 12  # characters of a hash or id that a person compares
+WIDE = 110  # columns from which a table shows what can be left out
 
 
 @contextlib.contextmanager
@@ -33,102 +40,172 @@ def progress(*, quiet: bool) -> Iterator[Callable[[str, str, float], None]]:
 
 
 def table(title: str, *columns: str) -> Table:
-    """A plain table; columns that end in `#` are numbers."""
+    """A plain table; columns that end in `#` are numbers, those that end in `~` may wrap, all others never do."""
     made = Table(title=title, title_justify="left", title_style="bold", box=None, pad_edge=False, padding=(0, 2, 0, 0))
     for column in columns:
         made.add_column(
-            column.removesuffix("#"), justify="right" if column.endswith("#") else "left", header_style="dim"
+            column.rstrip("#~"),
+            justify="right" if column.endswith("#") else "left",
+            header_style="dim",
+            no_wrap=not column.endswith("~"),
+            overflow="fold" if column.endswith("~") else "ellipsis",
         )
     return made
+
+
+def flow(label: str, items: Iterable[str], indent: int = 0, gap: int = 3) -> None:
+    """A label and then items side by side, as many as fit into a line; an item is broken only where it alone is too long."""
+    margin = indent + (cell_len(Text.from_markup(label).plain) + 2 if label else 0)
+    lines, used = [" " * indent + (f"{label}  " if label else "")], margin
+    for item in items:
+        width = cell_len(Text.from_markup(item).plain)
+        if used > margin and used + gap + width > out.width:
+            lines.append(" " * margin)
+            used = margin
+        lines[-1] += (" " * gap if used > margin else "") + item
+        used += (gap if used > margin else 0) + width
+    for line in lines:
+        out.print(line, soft_wrap=True)
 
 
 def show_run(run: Mapping[str, Any]) -> None:
     """The table at the end of a tick, and where to look next."""
     out.print(f"\n[bold]tick as of {run['as_of']}[/]  run {run['run_id']}\n")
-    stages = table("stages", "stage", "gate", "expectations#", "seconds#", "did")
+    stages = table("stages", "stage", "gate", "expectations#", "seconds#", "did~")
     gates = {gate["stage"]: gate for gate in run["gates"]}
     for name, stage in run["stages"].items():
         gate = gates.get(name)
         word = "" if gate is None else "[green]passed[/]" if gate["passed"] else "[red]failed[/]"
-        did = ", ".join(f"{key} {_number(value)}" for key, value in stage.items() if key != "seconds")
+        did = ", ".join(_count(key, value) for key, value in stage.items() if key != "seconds")
         stages.add_row(name, word, str(gate["expectations"]) if gate else "", f"{stage['seconds']:.2f}", did)
     out.print(stages)
     if run["campaigns"]:
-        words = [word for word in ("send", "hold", "suppress", "holdout", "lose") if word in run["verdicts"]]
-        verdicts = table("\nverdicts by campaign", "campaign", "candidates#", *(f"{word}#" for word in words))
+        words = [word for word in VERDICTS if word in run["verdicts"]]
+        out.print()
+        verdicts = table("verdicts by campaign", "campaign", "candidates#", *(f"{word}#" for word in words))
         for name, counts in run["campaigns"].items():
-            verdicts.add_row(name, str(sum(counts.values())), *(str(counts.get(word, "")) for word in words))
-        verdicts.add_row(
-            "[bold]all[/]", str(sum(run["verdicts"].values())), *(str(run["verdicts"].get(word, "")) for word in words)
-        )
+            verdicts.add_row(name, f"{sum(counts.values()):,}", *(_number(counts.get(word)) for word in words))
+        total = f"{sum(run['verdicts'].values()):,}"
+        verdicts.add_row("[bold]all[/]", total, *(_number(run["verdicts"].get(word)) for word in words))
         out.print(verdicts)
-        for title, key in (
-            ("reasons", "reasons"),
-            ("drafts by mode", "drafts"),
-            ("fallbacks", "fallbacks"),
-            ("deliveries by state", "deliveries"),
-        ):
-            if run[key]:
-                out.print(f"\n[bold]{title}[/]  " + "  ".join(f"{word} {count:,}" for word, count in run[key].items()))
+        out.print()
+    for label, key in (
+        ("reasons", "reasons"),
+        ("drafts by mode", "drafts"),
+        ("fallbacks", "fallbacks"),
+        ("deliveries by state", "deliveries"),
+    ):
+        if run[key]:
+            flow(f"[bold]{label}[/]", (f"{word} {count:,}" for word, count in run[key].items()))
     for gate in run["gates"]:
         for line in gate["failed"] + gate["warnings"]:
-            mark = "[red]failed[/]" if line in gate["failed"] else "[yellow]warning[/]"
-            keys = ", ".join(map(str, line.get("examples", [])))
-            out.print(
-                f"\n{mark} {gate['stage']}: {escape(line['sentence'])}  found {line.get('unexpected_count', '')} {escape(keys)}"
-            )
-    out.print(
-        f"\n{run['seconds']:.1f} s in all. Next: [bold]postrider explain --user <id>[/], [bold]postrider review list[/], [bold]make ui[/]"
-    )
+            _show_sentence(gate["stage"], line, "[red]failed[/]" if line in gate["failed"] else "[yellow]warning[/]")
+    out.print(f"\n{run['seconds']:.1f} s in all")
+    flow("next", ["[bold]postrider explain --user <id>[/]", "[bold]postrider review list[/]", "[bold]make ui[/]"])
 
 
-def _number(value: Any) -> str:
-    """A count with its thousands; of the landed tables only their sum."""
-    return f"{sum(value.values()) if isinstance(value, Mapping) else value:,}"
+def _show_sentence(stage: str, line: Mapping[str, Any], mark: str) -> None:
+    out.print(f"\n{mark} {stage}: {escape(line['sentence'])}")
+    keys = [escape(str(key)) for key in line.get("examples", [])]
+    flow(f"found {line.get('unexpected_count', '')}", keys, indent=2)
 
 
-def show_explanation(answer: Mapping[str, Any]) -> None:
-    """One block per campaign: the verdict first, then what it rests on."""
-    out.print(f"[bold]{answer['user_id']}[/] as of {answer['as_of']}")
-    for campaign in answer["campaigns"]:
-        out.print(f"\n[bold]{campaign['campaign_id']}[/]: {campaign['verdict']} ({campaign['reason']})")
-        for condition in campaign["conditions"]:
-            out.print(f"  {_mark(condition['value'])} {condition['name']}")
-        for rule in campaign["rules"]:
-            out.print(
-                f"  {_mark(not rule['is_blocked'])} rule {rule['rule']}{' ' + rule['reason'] if rule['reason'] else ''}"
-            )
-        if campaign["message"]:
-            _show_story(campaign["message"])
+def _count(name: str, value: Any) -> str:
+    """A count with its name; of several counts, such as the rows per landed table, only their sum."""
+    return f"{sum(value.values()) if isinstance(value, Mapping) else value:,} {name.replace('_', ' ')}"
+
+
+def _number(value: int | None) -> str:
+    return "" if value is None else f"{value:,}"
 
 
 def _mark(value: bool | None) -> str:
     return "[dim]-[/]" if value is None else "[green]✓[/]" if value else "[red]✗[/]"
 
 
+def _fact(name: str, value: Any) -> str:
+    return escape(f"{name}: {'-' if value is None else value}")
+
+
+def _time(text: str) -> str:
+    """A time to the second as the warehouse has it, in UTC."""
+    return f"{datetime.fromisoformat(text.removesuffix('Z')):%Y-%m-%d %H:%M:%S}"
+
+
+def show_explanation(answer: Mapping[str, Any]) -> None:
+    """One block per campaign, candidates first: the verdict, and then what it rests on."""
+    campaigns = sorted(answer["campaigns"], key=lambda campaign: (not campaign["rules"], campaign["campaign_id"]))
+    out.print(f"[bold]{escape(answer['user_id'])}[/] as of {_time(answer['as_of'])} UTC")
+    if answer["as_of"] != answer["last_tick"]:
+        out.print("[dim]decided anew as of that time, from what has landed since; no tick need have run then[/]")
+    for campaign in campaigns:
+        style = {"send": "green", "not_qualified": "dim"}.get(campaign["verdict"], "yellow")
+        out.print(
+            f"\n[bold]{campaign['campaign_id']}[/]: [{style}]{campaign['verdict']}[/] ({escape(campaign['reason'])})"
+        )
+        flow("conditions", (f"{_mark(one['value'])} {one['name']}" for one in campaign["conditions"]), indent=2)
+        if campaign["facts"]:
+            flow("facts     ", (_fact(name, value) for name, value in campaign["facts"].items()), indent=2)
+        _show_rules(campaign["rules"])
+        if campaign["decision"]:
+            _show_decision(campaign["decision"])
+        if campaign["message"]:
+            _show_story(campaign["message"])
+
+
+def _show_rules(rules: Sequence[Mapping[str, Any]]) -> None:
+    if not rules:
+        return
+    blocking = [rule for rule in rules if rule["is_blocked"]]
+    flow("rules     ", (f"{_mark(not rule['is_blocked'])} {rule['rule']}" for rule in rules), indent=2)
+    for rule in blocking:
+        out.print(f"              [red]{rule['reason']}[/]: {escape(rule['sentence'])}", soft_wrap=True)
+
+
+def _show_decision(decision: Mapping[str, Any]) -> None:
+    said = [
+        f"occurrence {escape(str(decision['occurrence_key']))}",
+        f"triggered {decision['triggered_at']:%Y-%m-%d %H:%M}",
+    ]
+    said += [f"{word} {decision[word]}" for word in ("variant", "arm") if decision[word]]
+    if decision["send_after"]:
+        said.append(f"send after {decision['send_after']:%Y-%m-%d %H:%M}")
+    if decision["send_before"]:
+        said.append(f"before {decision['send_before']:%Y-%m-%d %H:%M}")
+    if decision["winner_message_id"]:
+        said.append(f"lost to {decision['winner_message_id']}")
+    flow("decision  ", said, indent=2)
+
+
 def _show_story(story: Mapping[str, Any]) -> None:
-    """One line per thing that happened to a message; the JSON has every field."""
-    out.print(f"  message {story['message_id']}: [bold]{story['state']}[/]")
-    out.print(f"    decision {story['decision_id']} in run {story['run_id']}")
-    if story.get("recipe"):
-        parts = "  ".join(f"{part} {digest[:12]}" for part, digest in sorted(story["recipe"].items()))
-        out.print(f"    recipe  {parts}", soft_wrap=True)
-    for draft in story.get("drafts", []):
-        why = f" instead of {draft['mode_asked']} ({draft['fallback_reason']})" if draft["fallback_reason"] else ""
-        out.print(
-            f"    draft {draft['revision']} by {draft['mode']}{why}, {draft['draft_hash'][:12]}: {escape(draft['subject'])}"
-        )
-    for review in story.get("reviews", []):
-        reason = f": {escape(review['reason'])}" if review["reason"] else ""
-        out.print(f"    review {review['verdict']} by {review['reviewer'] or 'nobody yet'}{reason}")
-    if release := story.get("release"):
-        out.print(f"    release {release['release_id'][:12]} of {release['count']} messages, by {release['approver']}")
-    for attempt in story.get("attempts", []):
-        where = f", {escape(attempt['provider_id'])}" if attempt.get("provider_id") else ""
-        out.print(
-            f"    attempt {attempt['attempt']} {attempt['outcome'] or 'in flight'} ({escape(attempt['detail'] or '')}){where}",
-            soft_wrap=True,
-        )
+    """From the decision to the bytes; every hash is cut to what a person compares, `--json` has them whole."""
+    reason = f" ({escape(story['state_reason'])})" if story["state_reason"] else ""
+    flow("message   ", [f"{story['message_id']}: [bold]{story['state']}[/]{reason}"], indent=2)
+    flow("planned ", [f"as of {_time(story['planned_as_of'])}", f"run {story['run_id']}"], indent=4)
+    if story["recipe"]:
+        flow("recipe  ", (f"{part} {value[:SHORT]}" for part, value in story["recipe"].items()), indent=4)
+    for draft in story["drafts"]:
+        asked = f" instead of {draft['mode_asked']}: {draft['fallback_reason']}" if draft["fallback_reason"] else ""
+        said = [f"“{escape(draft['subject'])}”", f"{draft['mode']}{escape(asked)}", f"{draft['draft_hash'][:SHORT]}"]
+        if draft["author"] != "postrider":
+            said.append(f"edited by {escape(draft['author'])}: {escape(draft['edit_reason'] or '')}")
+        flow("draft   ", said, indent=4)
+    for review in story["reviews"]:
+        by = review["reviewer"]
+        said = [f"{review['verdict']} by {escape(by)}" if by else "waiting for a person"]
+        said += [escape(review["reason"])] if review["reason"] else []
+        flow("review  ", [*said, f"of {review['draft_hash'][:SHORT]}"], indent=4)
+    if release := story["release"]:
+        said = [f"{release['release_id'][:SHORT]} by {escape(release['approver'])}", f"{release['count']:,} messages"]
+        flow("release ", [*said, f"gates {', '.join(release['gates'])}"], indent=4)
+    for attempt in story["attempts"]:
+        said = [
+            f"{attempt['attempt']}: {attempt['outcome'] or 'unfinished'}",
+            f"to {escape(attempt['rcpt_to'] or 'nobody')}",
+        ]
+        said += [f"{attempt['bytes']:,} bytes"] if attempt["bytes"] else []
+        said += [escape(attempt[name]) for name in ("detail", "provider_id") if attempt[name]]
+        flow("attempt ", said, indent=4)
 
 
 def show_check(answer: Mapping[str, Any]) -> None:
@@ -146,26 +223,36 @@ def show_check(answer: Mapping[str, Any]) -> None:
 
 
 def show_campaigns(answer: Mapping[str, Any]) -> None:
-    """One row per campaign, by use case."""
-    if answer["killed"]:
-        out.print("[red]the kill switch is on: nothing is sent[/]")
-    rows = table("", "campaign", "use case", "state", "mode", "review", "candidates#", "sends#", "owner")
+    """One row per campaign, by use case; below it what is stopped, by whom and why."""
+    is_wide = out.width >= WIDE
+    rows = table(
+        "", "campaign", "use case", "state", "mode", "review", "candidates#", "sends#", *(["owner"] if is_wide else [])
+    )
     for entry in answer["campaigns"]:
+        state = entry["state"] if entry["state"] == "live" else f"[red]{entry['state']}[/]"
         rows.add_row(
-            entry["campaign_id"], entry["use_case"], entry["state"], entry["mode"], entry["review"],
-            str(entry["candidates"]), str(entry["sends"]), entry["owner"],
+            entry["campaign_id"], entry["use_case"], state, entry["mode"], entry["review"],
+            f"{entry['candidates']:,}", f"{entry['sends']:,}", *([escape(entry["owner"])] if is_wide else []),
         )  # fmt: skip
     out.print(rows)
+    for control in answer["controls"]:
+        what = (
+            "everything is stopped"
+            if control["name"] == "kill"
+            else f"{control['name']} {control['campaign_id'] or ''}"
+        )
+        said = f"[red]![/] {what}: {escape(control['reason'])} ({escape(control['actor'])}, {_time(control['set_at'])} UTC)"
+        out.print(said, soft_wrap=True)
 
 
 def show_verify(answer: Mapping[str, Any]) -> None:
     """The chain and each invariant, good or broken."""
     chain = answer["chain"]
-    out.print(f"{_mark(chain['ok'])} audit chain: {chain['events']:,} events {escape(chain.get('detail') or '')}")
+    rows = table("", "", "invariant", "checked#", "what holds~" if answer["ok"] else "what was found~")
+    rows.add_row(_mark(chain["ok"]), "chain", f"{chain['events']:,}", escape(chain.get("detail") or ""))
     for invariant in answer["invariants"]:
-        out.print(
-            f"{_mark(invariant['ok'])} {invariant['id']}: {invariant['checked']:,} checked. {escape(invariant['detail'])}"
-        )
+        rows.add_row(_mark(invariant["ok"]), invariant["id"], f"{invariant['checked']:,}", escape(invariant["detail"]))
+    out.print(rows)
 
 
 def broken(answer: Mapping[str, Any]) -> list[str]:
@@ -175,20 +262,28 @@ def broken(answer: Mapping[str, Any]) -> list[str]:
 
 
 def show_waiting(answer: Mapping[str, Any]) -> None:
-    """One row per draft in review."""
-    rows = table(f"{len(answer['waiting'])} draft(s) in review", "message", "campaign", "user", "mode", "subject")
+    """One row per draft in review; the beginning of an id is enough to name it."""
+    count = len(answer["waiting"])
+    rows = table(
+        f"{count} draft{'' if count == 1 else 's'} in review", "message", "campaign", "user", "mode", "subject~"
+    )
     for entry in answer["waiting"]:
         rows.add_row(
-            entry["message_id"], entry["campaign_id"], entry["user_id"], entry["mode"], escape(entry["subject"])
+            entry["message_id"][:SHORT], entry["campaign_id"], entry["user_id"], entry["mode"], escape(entry["subject"])
         )
     out.print(rows)
+    if count:
+        flow(
+            "next",
+            ["[bold]postrider review show <message>[/]", "[bold]postrider review approve <message or campaign>[/]"],
+        )
 
 
 def show_draft(answer: Mapping[str, Any]) -> None:
     """A draft as its recipient would read it in plain text, with its facts."""
     draft = answer["draft"]
-    out.print(
-        f"[bold]{answer['message_id']}[/] {answer['state']} to {escape(answer['to'])}  draft {draft['draft_hash'][:12]}"
-    )
-    out.print(f"facts {escape(str(answer['facts']))}", soft_wrap=True)
-    out.print(f"\nSubject: {escape(draft['subject'])}\n\n{escape(draft['text'])}", soft_wrap=True)
+    out.print(f"[bold]{answer['message_id']}[/] {answer['state']}")
+    flow("to   ", [escape(answer["to"]), f"draft {draft['draft_hash'][:SHORT]}", f"mode {draft['mode']}"])
+    flow("facts", (_fact(name, value) for name, value in answer["facts"].items()))
+    out.print(f"\nSubject: {escape(draft['subject'])}\nPreheader: {escape(draft['preheader'])}\n", soft_wrap=True)
+    out.print(escape(draft["text"]), soft_wrap=True)

@@ -2,15 +2,27 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import sqlglot
 from sqlglot import exp
+from sqlglot.errors import SqlglotError
 
 from dagster_project.lifecycle.errors import InputError
 
 CONDITION_PREFIXES = ("is_", "has_")
+_DECIDED = (
+    "message_id",
+    "occurrence_key",
+    "triggered_at",
+    "variant",
+    "arm",
+    "send_after",
+    "send_before",
+    "winner_message_id",
+)
 
 
 def conditions_query(trigger: str, compiled_sql: str, dialect: str = "duckdb") -> str:
@@ -44,8 +56,27 @@ def where_conditions(trigger: str, compiled_sql: str, dialect: str = "duckdb") -
     return names
 
 
+def form_problem(trigger: str, compiled_sql: str, dialect: str = "duckdb") -> str | None:
+    """Why this trigger can't be explained, in one line; None when its `where` is the conjunction of its conditions."""
+    try:
+        declared = named_conditions(trigger, compiled_sql, dialect)
+        joined = where_conditions(trigger, compiled_sql, dialect)
+    except InputError as error:
+        return str(error)
+    if not declared:
+        return f"{trigger}: conditions has no column named is_… or has_…; allowed is one boolean column per condition"
+    if missing := [name for name in declared if name not in joined]:
+        return f"{trigger}: the last where leaves out {', '.join(missing)}; allowed is every condition, joined by `and`"
+    if unknown := [name for name in joined if name not in declared]:
+        return f"{trigger}: the last where asks for {', '.join(unknown)}; allowed are {', '.join(declared)}"
+    return None
+
+
 def _parse(trigger: str, compiled_sql: str, dialect: str) -> exp.Select:
-    tree = sqlglot.parse_one(compiled_sql, dialect=dialect)
+    try:
+        tree = sqlglot.parse_one(compiled_sql, dialect=dialect)
+    except SqlglotError as error:
+        raise InputError(f"{trigger}: not SQL: {' '.join(str(error).split())[:200]}") from error
     if not isinstance(tree, exp.Select) or not any(cte.alias == "conditions" for cte in tree.find_all(exp.CTE)):
         raise InputError(f"{trigger}: no CTE named `conditions`; a trigger needs one with a row per user considered")
     return tree
@@ -54,27 +85,70 @@ def _parse(trigger: str, compiled_sql: str, dialect: str) -> exp.Select:
 def campaign_answer(
     campaign_id: str,
     names: Sequence[str],
-    conditions: Mapping[str, Any] | None,
+    considered: Sequence[Mapping[str, Any]],
     rules: Sequence[Mapping[str, Any]],
     decision: Mapping[str, Any] | None,
     message: Mapping[str, Any] | None,
+    *,
+    is_on_roster: bool = True,
 ) -> dict[str, Any]:
-    """One campaign's part of an explanation. `conditions` is None for somebody whom the trigger didn't consider."""
-    values = [{"name": name, "value": bool(conditions[name]) if conditions else None} for name in names]
-    qualified = conditions is not None and all(value["value"] for value in values)
-    if decision:
-        verdict, reason = decision["verdict"], decision["reason"]
-    elif conditions is None:
-        verdict, reason = "not_considered", "unknown to the trigger's source"
-    else:
-        failed = [value["name"] for value in values if not value["value"]]
-        verdict, reason = "not_qualified", f"not {failed[0]}" if failed else "qualified since the last tick"
+    """One campaign's part of an explanation; JSON-able but for times.
+
+    `considered` is what the trigger's `conditions` has on this person: no row for somebody it never looks at, and the
+    one that comes closest speaks where it has several. A condition's value is None where nothing is known.
+    """
+    row = _closest(names, considered, decision)
+    values = [{"name": name, "value": None if row is None or row[name] is None else bool(row[name])} for name in names]
+    qualified = row is not None and all(value["value"] for value in values)
+    verdict, reason = _verdict(values, row, decision, is_on_roster=is_on_roster)
     return {
         "campaign_id": campaign_id,
         "qualified": qualified,
         "conditions": values,
-        "rules": [{"rule": rule["rule"], "is_blocked": rule["is_blocked"], "reason": rule["reason"]} for rule in rules],
+        "rules": [
+            {
+                "rule": rule["rule"],
+                "is_blocked": rule["is_blocked"],
+                "reason": rule["reason"],
+                "sentence": rule["sentence"],
+            }
+            for rule in rules
+        ],
         "verdict": verdict,
         "reason": reason,
+        "facts": json.loads(row["facts"]) if row and row.get("facts") else None,
+        "decision": {name: decision[name] for name in _DECIDED} if decision else None,
         "message": message,
     }
+
+
+def _closest(
+    names: Sequence[str], considered: Sequence[Mapping[str, Any]], decision: Mapping[str, Any] | None
+) -> Mapping[str, Any] | None:
+    """The row that was decided on, else the one that meets most conditions, ties by occurrence."""
+
+    def closeness(row: Mapping[str, Any]) -> tuple[bool, int, str]:
+        occurrence = str(row.get("occurrence_key"))
+        is_decided = decision is not None and occurrence == decision["occurrence_key"]
+        return is_decided, sum(bool(row[name]) for name in names), occurrence
+
+    return max(considered, key=closeness, default=None)
+
+
+def _verdict(
+    values: Sequence[Mapping[str, Any]],
+    row: Mapping[str, Any] | None,
+    decision: Mapping[str, Any] | None,
+    *,
+    is_on_roster: bool,
+) -> tuple[str, str]:
+    if decision:
+        return decision["verdict"], decision["reason"]
+    if row is None:
+        return "not_qualified", "the trigger has no row for this person"
+    failed = next((value for value in values if not value["value"]), None)
+    if failed:
+        return "not_qualified", f"not {failed['name']}"
+    if not is_on_roster:
+        return "not_live", "qualified, but the campaign is not on the roster"
+    return "not_decided", "qualified by the trigger as it reads now, which is later than the tick"
