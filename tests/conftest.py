@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import os
 import shutil
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
+from dagster_project import cli
 from dagster_project.commands.run import Report, run
 from dagster_project.commands.settings import open_home
 from dagster_project.demo.company import generate
@@ -90,3 +92,20 @@ def make_home(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, small_company: Pa
 def tick() -> Callable[..., Report]:
     """Runs one tick of a home and gives its report."""
     return lambda home, as_of=None: run(home, as_of, lambda *_: None)
+
+
+@pytest.fixture
+def call(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Callable[..., tuple[int, str, str]]:
+    """Runs the command line in this process: (exit code, standard output, standard error)."""
+
+    def call_(*arguments: object) -> tuple[int, str, str]:
+        monkeypatch.setattr(sys, "argv", ["postrider", *map(str, arguments)])
+        code = 0
+        try:
+            cli.main()
+        except SystemExit as stop:
+            code = int(stop.code or 0)
+        captured = capsys.readouterr()
+        return code, captured.out, captured.err
+
+    return call_

@@ -13,28 +13,10 @@ from pathlib import Path
 
 import pytest
 
-from dagster_project import cli
 from dagster_project.home import Home
 
 ROOT = Path(__file__).parent.parent
 Answer = tuple[int, str, str]
-
-
-@pytest.fixture
-def call(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Callable[..., Answer]:
-    """Runs the command line in this process: (exit code, standard output, standard error)."""
-
-    def run(*arguments: object) -> Answer:
-        monkeypatch.setattr(sys, "argv", ["postrider", *map(str, arguments)])
-        code = 0
-        try:
-            cli.main()
-        except SystemExit as stop:
-            code = int(stop.code or 0)
-        captured = capsys.readouterr()
-        return code, captured.out, captured.err
-
-    return run
 
 
 def refused(answer: Answer, *words: str) -> None:
@@ -73,7 +55,7 @@ def untouched(home: Home) -> None:
         pytest.param(["preview", "nonsense"], ["nonsense", "allowed are churn_risk"], id="unknown template"),
         pytest.param(["explain", "--user", "u1"], ["no tick", "postrider run"], id="nothing to explain yet"),
         pytest.param(["review", "approve", "abc", "--by", "ana"], ["abc", "review list"], id="unknown draft"),
-        pytest.param(["review", "show", "abc"], ["abc", "no such message"], id="unknown message"),
+        pytest.param(["review", "show", "abc"], ["abc", "no draft in review"], id="unknown message"),
     ],
 )
 def test_a_wrong_argument_is_named(

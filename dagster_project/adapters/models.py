@@ -160,7 +160,7 @@ class Models:
             unique_id=node.unique_id,
             kind=str(node.resource_type),
             name=node.name,
-            sentence=_first_sentence(node.description) or node.name.replace("_", " "),
+            sentence=_first_sentence(node.description) or _sentence(node),
             tested=getattr(node, "attached_node", None),
             status=str(entry.status),
             message=f"{node.original_file_path}: {self._one_line(entry.message)}" if entry.message else "",
@@ -173,6 +173,27 @@ class Models:
         text = re.sub(r"\s+", " ", str(error)).strip()
         text = text.replace(f"{self.project.parent}/", "")
         return re.sub(r"^(Runtime|Parsing|Compilation|Database) Error\s*", "", text)[:600]
+
+
+def _sentence(node: Any) -> str:
+    """What a test demands, in words: dbt's own name for a generic test runs all its arguments together."""
+    test = getattr(node, "test_metadata", None)
+    phrase = _GENERIC_TESTS.get(test.name) if test else None
+    if test is None or phrase is None:
+        return node.name.replace("_", " ")
+    table = node.attached_node.rpartition(".")[2] if node.attached_node else node.name
+    listed = {name: ", ".join(map(str, value)) for name, value in test.kwargs.items() if isinstance(value, list)}
+    where = f"{table}.{node.column_name}" if node.column_name else table
+    return f"{where} {phrase.format(**{'columns': '', 'values': '', 'to': '', **test.kwargs, **listed})}"
+
+
+_GENERIC_TESTS: Mapping[str, str] = {
+    "primary_key": "has one row per {columns}, which is never null",
+    "not_null": "is never null",
+    "unique": "is in one row only",
+    "accepted_values": "is one of {values}",
+    "relationships": "is found in {to}",
+}
 
 
 def _first_sentence(text: str) -> str:

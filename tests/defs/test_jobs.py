@@ -1,0 +1,136 @@
+"""When things run: every hour as of that hour, and after a person has approved."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from datetime import UTC, datetime
+from pathlib import Path
+
+import dagster as dg
+import pytest
+
+from dagster_project.commands.review import decide, waiting
+from dagster_project.commands.run import Report
+from dagster_project.defs.jobs import approved_reviews_sensor, hourly_schedule
+from dagster_project.home import Home
+from dagster_project.lifecycle.stages import STAGES
+
+Tick = Callable[..., Report]
+LOADED = """
+import json
+from dagster_project.definitions import defs
+loaded = defs()
+graph = loaded.resolve_asset_graph()
+assets = {}
+for key in graph.get_all_asset_keys():
+    node = graph.get(key)
+    assets[key.to_user_string()] = {
+        "group": node.group_name, "owners": list(node.owners), "kinds": sorted(node.kinds),
+        "description": node.description, "code_version": node.code_version,
+    }
+print(json.dumps({"assets": assets, "jobs": sorted(job.name for job in loaded.resolve_all_job_defs())}))
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("source", ["demo", "yammer"])
+def test_the_code_location_loads_with_each_pack(source: str, tmp_path: Path) -> None:
+    """Every asset says who answers for it, what it is made with, which stage it belongs to, and what a row of it is."""
+    environment = os.environ | {"POSTRIDER_SOURCE": source, "POSTRIDER_HOME": str(tmp_path)}
+    answer = subprocess.run(
+        [sys.executable, "-c", LOADED], env=environment, capture_output=True, text=True, check=True, cwd=tmp_path
+    )
+    loaded = json.loads(answer.stdout.splitlines()[-1])
+
+    assert {"tick_job", "deliver_job"} <= set(loaded["jobs"])
+    assert {asset["group"] for asset in loaded["assets"].values()} == set(STAGES)
+    lacking = [
+        (name, field)
+        for name, asset in loaded["assets"].items()
+        for field in ("owners", "kinds", "description", "code_version")
+        if not asset[field]
+    ]
+    assert lacking == []
+    assert f"stg_{source}__users" in loaded["assets"]
+
+
+def test_a_scheduled_tick_is_as_of_its_hour() -> None:
+    """However late the run starts: the hour that was due is the tick's time, and its key, so it is requested once."""
+    context = dg.build_schedule_context(scheduled_execution_time=datetime(2026, 9, 1, 9, tzinfo=UTC))
+
+    requested = hourly_schedule(context)
+
+    assert isinstance(requested, dg.RunRequest)
+    assert requested.run_config == {"ops": {"ingest": {"config": {"as_of": "2026-09-01T09:00:00"}}}}
+    assert requested.run_key == "2026-09-01T09:00:00"
+    assert hourly_schedule.cron_schedule == "0 * * * *"
+    assert hourly_schedule.execution_timezone == "UTC"
+
+
+@pytest.mark.slow
+def test_what_a_person_approves_is_delivered_and_nothing_else(make_home: Callable[..., Home], tick: Tick) -> None:
+    """The sensor waits for an approval, the job it starts sends just that draft, and then it waits again."""
+    home = make_home()
+    assert tick(home).error is None
+    before = {path.stem for path in home.outbox.rglob("*.eml")}
+    in_review = waiting(home)["waiting"]
+    assert len(in_review) > 1
+    chosen = in_review[0]["message_id"]
+
+    def asked() -> object:
+        with dg.build_sensor_context(resources={"home": home}) as context:
+            return approved_reviews_sensor(context)
+
+    assert isinstance(asked(), dg.SkipReason)
+    decide(home, [chosen], "approve", "ana", "reads well")
+    assert isinstance(asked(), dg.RunRequest)
+
+    from dagster_project.definitions import defs
+
+    result = defs().resolve_job_def("deliver_job").execute_in_process(instance=dg.DagsterInstance.ephemeral())
+
+    assert result.success
+    with home.ledger() as ledger:
+        (message,) = ledger.messages(message_ids=[chosen])
+        states = [one.state for one in ledger.messages() if one.message_id in {row["message_id"] for row in in_review}]
+        assert ledger.verify()["ok"]
+    assert message.state == "sent"
+    assert states.count("sent") == 1
+    assert len({path.stem for path in home.outbox.rglob("*.eml")} - before) == 1
+    assert isinstance(asked(), dg.SkipReason)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("severity", ["error", "warn"])
+def test_a_failing_dbt_test_stops_the_tick_and_a_warning_does_not(
+    make_home: Callable[..., Home], tick: Tick, project: Path, severity: str
+) -> None:
+    """A truth about a table that doesn't hold any more: said in its sentence, with examples, and nobody is mailed."""
+    (project / "dbt_project" / "tests" / "nobody_has_signed_up.sql").write_text(
+        f"{{{{ config(severity='{severity}') }}}}\nselect user_id from {{{{ ref('int_users_enriched') }}}}\n"
+    )
+    home = make_home(project=project)
+
+    report = tick(home)
+
+    (gate,) = [gate for gate in report.gates if gate["stage"] == "enrich"]
+    lines = gate["failed"] if severity == "error" else gate["warnings"]
+    assert [line["sentence"] for line in lines] == ["nobody has signed up"]
+    assert lines[0]["unexpected_count"] == 1_500
+    mails = list(home.outbox.rglob("*.eml"))
+    if severity == "error":
+        assert report.error is not None
+        assert "nobody has signed up" in report.error
+        assert len(lines[0]["examples"]) == 5
+        assert "score" not in report.stages
+        assert mails == []
+    else:
+        assert report.error is None
+        assert gate["passed"]
+        assert len(mails) == report.deliveries["sent"] > 0
+    shutil.rmtree(home.path)
