@@ -17,6 +17,7 @@ from typer.exceptions import TyperException
 from dagster_project.lifecycle.errors import InputError, Refusal
 
 DONE, NO, WRONG = 0, 1, 2
+FIRST_YEAR, LAST_YEAR = 1970, 2199  # beyond them a window of days before or after a tick would leave the calendar
 
 app = typer.Typer(
     name="postrider",
@@ -29,12 +30,26 @@ app = typer.Typer(
 review_app = typer.Typer(help="See, approve, reject and edit drafts that wait for a person.", no_args_is_help=True)
 app.add_typer(review_app, name="review")
 
+MAX_SAID_CHARS = 500
+
+
+def _said_something(text: str) -> str:
+    """A reason or a name that the audit trail can show: one line with something in it."""
+    if not text.strip() or not text.isprintable() or len(text) > MAX_SAID_CHARS:
+        raise InputError(
+            f"--reason and --by: found {text[:60]!r}; allowed is one line of 1 to {MAX_SAID_CHARS} characters"
+        )
+    return text.strip()
+
+
 Json = Annotated[bool, typer.Option("--json", help="one JSON object on standard output, for machines")]
 AsOf = Annotated[str | None, typer.Option("--as-of", help="time of the tick, ISO 8601; without a zone it is UTC")]
 Source = Annotated[str | None, typer.Option("--source", help="source pack: demo or yammer")]
 Data = Annotated[Path | None, typer.Option("--data", help="folder with the source's files")]
-Reason = Annotated[str, typer.Option("--reason", help="why; it stands in the audit trail")]
-Actor = Annotated[str, typer.Option("--by", envvar="USER", help="who; it stands in the audit trail")]
+Reason = Annotated[str, typer.Option("--reason", help="why; it stands in the audit trail", callback=_said_something)]
+Actor = Annotated[
+    str, typer.Option("--by", envvar="USER", help="who; it stands in the audit trail", callback=_said_something)
+]
 
 
 def main() -> None:
@@ -102,6 +117,8 @@ def _time(text: str | None) -> datetime | None:
         moment = datetime.fromisoformat(text)
     except ValueError as error:
         raise InputError(f"--as-of {text}: not a time; allowed is ISO 8601 such as 2026-09-01T09:00:00Z") from error
+    if not FIRST_YEAR <= moment.year <= LAST_YEAR:
+        raise InputError(f"--as-of {text}: the year {moment.year}; allowed are {FIRST_YEAR} to {LAST_YEAR}")
     return (
         moment.astimezone(UTC).replace(tzinfo=None, microsecond=0) if moment.tzinfo else moment.replace(microsecond=0)
     )
@@ -271,7 +288,7 @@ def demo(
     _show(
         answer,
         as_json,
-        lambda found: print(f"{found['events']:,} events of {found['users']:,} users in {found['out']}"),
+        lambda found: print(f"{found['rows']['events']:,} events of {found['users']:,} users in {found['out']}"),
     )
 
 

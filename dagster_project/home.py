@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from dagster_project.adapters.channels import Channel, open_channel
+from dagster_project.adapters.channels.lock import read_allow_list
 from dagster_project.adapters.clock import utc_now
 from dagster_project.adapters.decisions import current_verdicts
 from dagster_project.adapters.models import Models
@@ -30,6 +31,7 @@ from dagster_project.lifecycle.errors import InputError
 from dagster_project.lifecycle.links import unsubscribe_url
 from dagster_project.lifecycle.message import PlannedMessage
 from dagster_project.lifecycle.mime import read_sender
+from dagster_project.lifecycle.mime_encoding import BuildError
 from dagster_project.lifecycle.source import SourcePack
 from dagster_project.settings import Settings
 
@@ -169,10 +171,29 @@ class Home:
         for campaign_id, policy in self.policies.items():
             for variant in policy.variants:
                 _ = self.templates.get(campaign_id, variant)
+        self._preflight_mail()
         with self.warehouse.connect():
             pass
         with self.channel(self.default_as_of()):
             pass
+
+    def _preflight_mail(self) -> None:
+        """What every mail needs from the settings; InputError naming the one that is wrong."""
+        try:
+            read_sender(self.settings.sender)
+        except BuildError:
+            raise InputError(
+                f"POSTRIDER_SENDER: found {self.settings.sender!r}; allowed: Name <address> or address"
+            ) from None
+        if not self.settings.postal_address.strip() or not self.settings.postal_address.isprintable():
+            raise InputError(
+                f"POSTRIDER_POSTAL_ADDRESS: found {self.settings.postal_address!r};"
+                " allowed: one line, which the law asks for in every footer"
+            )
+        keys = secret_keys(self.path, self.settings.secret_keys)
+        unsubscribe_url(self.settings.public_url, keys, "nobody", "nothing")
+        read_allow_list(self.settings.allow_list)
+        _ = self.writer
 
     def ledger(self) -> Ledger:
         """A ledger to be used in a `with`."""
@@ -206,19 +227,6 @@ class Home:
             lock.write(str(os.getpid()))
             lock.flush()
             yield
-
-    @contextlib.contextmanager
-    def as_of(self, moment: datetime, built_at: datetime) -> Iterator[Home]:
-        """This home with its models as of a moment: itself if they were built for it, else a scratch copy."""
-        if moment == built_at:
-            yield self
-            return
-        with tempfile.TemporaryDirectory(prefix="postrider-") as folder:
-            scratch = Home(self.settings.model_copy(update={"home": Path(folder), "data": self.data}))
-            self.warehouse.copy_landed(scratch.settings.warehouse_path)
-            scratch.models.adopt(self.models)
-            scratch.models.rebuild(moment)
-            yield scratch
 
 
 _latest: Home | None = None

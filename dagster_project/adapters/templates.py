@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Hashable, Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import yaml
 from pydantic import ValidationError
@@ -83,10 +84,22 @@ def _load(folder: Path, root: Path, layouts: Mapping[str, str]) -> CompiledTempl
     return CompiledTemplate(_shown(folder, root), spec, sources, layouts)
 
 
+class _OneOfEachKey(yaml.SafeLoader):
+    """Refuses a key that stands twice: YAML would silently keep the second, and the first was somebody's intention."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
+        seen: set[str] = set()
+        for key, _ in node.value:
+            if key.value in seen:
+                raise yaml.MarkedYAMLError(problem=f"the key {key.value} twice", problem_mark=key.start_mark)
+            seen.add(key.value)
+        return super().construct_mapping(node, deep)
+
+
 def parse_spec(source: str, file: str) -> TemplateSpec:
     """template.yml as a checked object; InputError names file, key, what was found and what is allowed."""
     try:
-        data = yaml.safe_load(source)
+        data = yaml.load(source, _OneOfEachKey)  # noqa: S506  a SafeLoader
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         problem = getattr(error, "problem", None) or "characters YAML does not allow"

@@ -123,13 +123,15 @@ def _land_table(connection: duckdb.DuckDBPyConnection, table: RawTable, data: Pa
     # CSV is landed as text: a cast belongs to staging, where what can't be cast is counted and not lost.
     reader = "read_csv(?, all_varchar = true, header = true)" if ".csv" in table.path else "read_parquet(?)"
     try:
-        found = [row[0] for row in connection.execute(f"describe select * from {reader}", [file]).fetchall()]
+        found = {row[0]: row[1] for row in connection.execute(f"describe select * from {reader}", [file]).fetchall()}
         missing = [name for name in table.columns if name not in found]
         if missing:
             raise InputError(
                 f"{file}: column {', '.join(missing)} is missing; found {', '.join(found)}; "
                 f"needed are {', '.join(table.columns)}"
             )
+        if ".csv" not in table.path:
+            _check_types(connection, file, {name: found[name] for name in table.columns})
         connection.execute(
             f"create or replace table raw.{table.name} as select {', '.join(table.columns)} from {reader}", [file]
         )
@@ -140,6 +142,23 @@ def _land_table(connection: duckdb.DuckDBPyConnection, table: RawTable, data: Pa
         raise InputError(f"{file}: not readable as {kind}: {_first_line(error)}") from error
     (rows,) = connection.execute(f"select count(*) from raw.{table.name}").fetchone() or (0,)
     return int(rows)
+
+
+def _check_types(connection: duckdb.DuckDBPyConnection, file: str, types: Mapping[str, str]) -> None:
+    """InputError for a column whose type no staging model could read. Names are the contract's: times end in `_at`."""
+    for name, kind in types.items():
+        if name.endswith("_at"):
+            allowed, fits = "a timestamp or date", kind.startswith(("TIMESTAMP", "DATE"))
+        elif name.startswith("is_"):
+            allowed, fits = "a boolean", kind == "BOOLEAN"
+        else:
+            allowed = "a text or a number"
+            fits = name == "properties" or (not kind.endswith("]") and not kind.startswith(("STRUCT", "MAP", "BLOB")))
+        # A column without a single value is written by many tools as numbers: it has nothing that could not be read.
+        if not fits and connection.execute(f"select count({name}) > 0 from read_parquet(?)", [file]).fetchone() == (
+            True,
+        ):
+            raise InputError(f"{file}: column {name} is {kind}; allowed is {allowed}")
 
 
 def _first_line(error: Exception) -> str:

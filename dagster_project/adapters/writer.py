@@ -7,6 +7,7 @@ sent holds facts that are not personal, and placeholders for those that are.
 from __future__ import annotations
 
 import json
+import re
 import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor, wait
@@ -49,6 +50,8 @@ def open_writer(
     secret = key.get_secret_value() if key else ""
     if not secret and not base_url:
         return None
+    if base_url and not re.match(r"https?://[^/\s]+", base_url):
+        raise InputError(f"OPENAI_BASE_URL: found {base_url!r}; allowed: http://host[:port]/v1 or https://…")
     prompt = load_prompt(prompts)
     from openai import OpenAI  # a second that a run without a model need not spend
 

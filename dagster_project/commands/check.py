@@ -13,6 +13,7 @@ from pydantic import SecretStr
 
 from dagster_project.commands.controls import roster
 from dagster_project.commands.explain import TRIGGERS
+from dagster_project.commands.settings import setting_names
 from dagster_project.home import Home
 from dagster_project.lifecycle.campaign import json_schema
 from dagster_project.lifecycle.errors import InputError
@@ -93,8 +94,7 @@ def _warnings() -> list[str]:
 def _settings(settings: Settings) -> dict[str, str]:
     """Every setting by its name in the environment; a secret shows only whether it is set."""
     shown = {}
-    for name, field in Settings.model_fields.items():
+    for variable, name in setting_names().items():
         value = getattr(settings, name)
-        alias = getattr(field.validation_alias, "choices", [f"POSTRIDER_{name.upper()}"])[0]
-        shown[str(alias)] = "********" if isinstance(value, SecretStr) else "" if value is None else str(value)
+        shown[variable] = "********" if isinstance(value, SecretStr) else "" if value is None else str(value)
     return shown

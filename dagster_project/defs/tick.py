@@ -127,7 +127,8 @@ class StageWatch:
         self._current = None
         chain = _causes(event)
         told = next((error for error in chain if error.cls_name == "InputError"), chain[-1] if chain else None)
-        self.failures[stage] = " ".join(told.message.split()) if told else "failed"
+        line = " ".join(told.message.split()) if told else "failed"
+        self.failures[stage] = line.removeprefix("dagster._core.definitions.events.Failure: ")
         is_disk_full = any(words in self.failures[stage].lower() for words in DISK_FULL)
         if told and (told.cls_name == "InputError" or is_disk_full):
             self.input_error = self.failures[stage].split("InputError: ", 1)[-1]

@@ -10,7 +10,7 @@ renamed as (
         account_id,
         owner_user_id,
         parent_account_id,
-        name,
+        {{ known_text('name') }} as name,
         plan,
         industry,
         company_size,

@@ -9,7 +9,7 @@ renamed as (
     select
         user_id,
         account_id,
-        nullif(trim(first_name), '') as first_name,
+        {{ known_text('first_name') }} as first_name,
         replace(locale, '_', '-') as locale,
         timezone,
         role,
