@@ -94,7 +94,7 @@ class Models:
         command: str = "build",
         without: Sequence[str] = ("unit_test",),
     ) -> list[NodeResult]:
-        """Build (or `compile`) these nodes as of one moment, without the unit tests, which belong to CI.
+        """Build (or `compile`, or `test`) these nodes as of one moment, without the unit tests, which belong to CI.
 
         Failures are in the results; only a broken call raises.
         """

@@ -50,7 +50,7 @@ def test_a_run_tells_what_became_of_each_node(landed: Home) -> None:
     tests = [node for node in results.values() if node.kind == "test" and node.tested == model.unique_id]
     assert tests
     assert all(node.status == "pass" and node.sentence and node.compiled_sql for node in tests)
-    assert not [node for node in results.values() if node.kind == "unit"]
+    assert not [node for node in results.values() if node.kind == "unit_test"]
 
 
 def test_a_generic_test_says_what_it_demands(landed: Home) -> None:
