@@ -16,6 +16,8 @@ from dagster_project.commands.settings import open_home
 from dagster_project.demo.company import generate
 from dagster_project.home import Home
 
+pytest_plugins = ["tests.postgresql"]
+
 ROOT = Path(__file__).parent.parent
 SHARED_DATA = ROOT.parent / "shared" / "data"
 

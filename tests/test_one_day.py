@@ -160,3 +160,21 @@ def test_controls_and_suppressions_hold_at_once(make_home: Callable[..., Home], 
     assert paused.campaigns["welcome"].get("send", 0) == 0
     assert paused.deliveries["sent"] > 0
     assert verified(home)
+
+
+def test_the_same_day_with_the_ledger_on_postgresql(
+    make_home: Callable[..., Home], tick: Tick, postgresql_url: str
+) -> None:
+    """By URL alone: the same mails, the same decisions, nobody twice, and the record holds."""
+    home = make_home(ledger_url=postgresql_url)
+
+    first = tick(home)
+
+    assert first.error is None
+    assert first.deliveries["sent"] == len(outbox(home)) > 10
+    again = tick(home)
+    assert again.error is None
+    assert (again.deliveries, again.decisions_hash) == ({}, first.decisions_hash)
+    assert len(outbox(home)) == first.deliveries["sent"]
+    assert verified(home)
+    assert not (home.path / "ledger.sqlite").exists()
