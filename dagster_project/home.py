@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import os
+import shutil
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import datetime
@@ -34,6 +35,8 @@ from dagster_project.lifecycle.mime import read_sender
 from dagster_project.lifecycle.mime_encoding import BuildError
 from dagster_project.lifecycle.source import SourcePack
 from dagster_project.settings import Settings
+
+LEAST_FREE_BYTES = 1024 * 1024  # less than the smallest tick writes
 
 
 def home_of(settings: Settings) -> Home:
@@ -210,6 +213,17 @@ class Home:
             raise InputError(
                 f"POSTRIDER_HOME {self.path}: {error.strerror}; allowed is a folder that this user can write"
             ) from error
+
+    @contextlib.contextmanager
+    def minding_the_disk(self) -> Iterator[None]:
+        """InputError in place of whatever fails while this disk is full: each library says it in words of its own, and
+        Dagster's store of runs only "disk I/O error"."""
+        try:
+            yield
+        except Exception as error:
+            if shutil.disk_usage(self.path).free < LEAST_FREE_BYTES:
+                raise InputError(f"POSTRIDER_HOME {self.path}: no space left on the disk") from error
+            raise
 
     @contextlib.contextmanager
     def alone(self) -> Iterator[None]:

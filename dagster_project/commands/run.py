@@ -53,7 +53,8 @@ def run(home: Home, as_of: datetime | None, listener: StageListener) -> Report:
         from dagster_project.defs.tick import run_tick
 
         run_id = str(uuid.uuid4())
-        outcome = run_tick(defs(), home, run_id, as_of, listener)
+        with home.minding_the_disk():
+            outcome = run_tick(defs(), home, run_id, as_of, listener)
         decided = "decide" in outcome.seconds and "decide" not in outcome.failures
         decisions = home.decisions(as_of) if decided else []
         campaigns = _by_campaign(decisions)
