@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import sqlite3
 from collections.abc import Callable, Collection, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
@@ -22,6 +21,11 @@ from sqlalchemy.dialects import postgresql
 from dagster_project.ledger.chain import Write, canonical_json
 from dagster_project.ledger.schema import HEAD_REVISION, VERSION_TABLE
 from dagster_project.lifecycle.errors import InputError
+
+try:  # a SQLite new enough for WAL; where it has no wheel, Python's own, in the mode that is safe for its version
+    from pysqlite3 import dbapi2 as sqlite
+except ImportError:
+    import sqlite3 as sqlite
 
 BUSY_TIMEOUT_MS = 30_000  # longer than any batch of ours holds the lock
 CONNECT_TIMEOUT_S = 10
@@ -163,14 +167,14 @@ def _prepare_file(url: sa.URL, name: str) -> Path:
 
 
 def _sqlite_engine(url: sa.URL) -> sa.Engine:
-    engine = sa.create_engine(url, connect_args={"timeout": BUSY_TIMEOUT_MS / 1000})
+    engine = sa.create_engine(url, module=sqlite, connect_args={"timeout": BUSY_TIMEOUT_MS / 1000})
 
     @sqlalchemy.event.listens_for(engine, "connect")
-    def _set_up(connection: sqlite3.Connection, _record: object) -> None:
+    def _set_up(connection: Any, _record: object) -> None:
         connection.isolation_level = None  # the driver must not begin transactions by itself
         for pragma in (
             f"PRAGMA busy_timeout={BUSY_TIMEOUT_MS}",
-            *durability_pragmas(sqlite3.sqlite_version_info),
+            *durability_pragmas(sqlite.sqlite_version_info),
             "PRAGMA foreign_keys=ON",
         ):
             connection.execute(pragma)

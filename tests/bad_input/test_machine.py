@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import shutil
-import sqlite3
 import subprocess
 import sys
 from collections.abc import Callable
@@ -13,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from dagster_project.home import Home
+from dagster_project.ledger.database import sqlite
 
 Answer = tuple[int, str, str]
 Call = Callable[..., Answer]
@@ -49,7 +49,7 @@ def test_a_ledger_of_a_newer_version_is_refused(call: Call, make_home: Callable[
     home = make_home()
     with home.ledger():
         pass
-    with sqlite3.connect(home.path / "ledger.sqlite") as connection:
+    with sqlite.connect(home.path / "ledger.sqlite") as connection:
         (table,) = connection.execute("select name from sqlite_master where name like '%revision%'").fetchone()
         connection.execute(f"update {table} set version_num = '9999'")
 

@@ -116,9 +116,9 @@ def test_each_question_is_answered_with_one_object(at_home: Home, call: Call, tm
 @pytest.mark.slow
 def test_a_flipped_byte_makes_verify_say_no(at_home: Home, call: Call) -> None:
     """Exit code 1, with the event named, for machines and for people."""
-    import sqlite3
+    from dagster_project.ledger.database import sqlite
 
-    with sqlite3.connect(at_home.path / "ledger.sqlite") as connection:
+    with sqlite.connect(at_home.path / "ledger.sqlite") as connection:
         (body,) = connection.execute("select payload from events where seq = 100").fetchone()
         changed = body.replace("a", "b", 1) if "a" in body else body + " "
         for (trigger,) in connection.execute("select name from sqlite_master where type = 'trigger'").fetchall():

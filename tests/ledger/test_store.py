@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sqlite3
 import stat
 from collections.abc import Callable
 from pathlib import Path
@@ -16,6 +15,7 @@ from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 
 from dagster_project.ledger import database, open_ledger
+from dagster_project.ledger.database import sqlite
 from dagster_project.ledger.schema import HEAD_REVISION, VERSION_TABLE, metadata
 from dagster_project.lifecycle.errors import InputError
 
@@ -61,7 +61,7 @@ def test_a_database_with_other_tables_is_not_a_ledger(world: World) -> None:
 def test_a_ledger_that_another_process_holds_is_one_line(sqlite_world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(database, "BUSY_TIMEOUT_MS", 50)
     with open_ledger(sqlite_world.url, sqlite_world.clock) as impatient:
-        holder = sqlite3.connect(sqlite_world.url.removeprefix("sqlite:///"), isolation_level=None)
+        holder = sqlite.connect(sqlite_world.url.removeprefix("sqlite:///"), isolation_level=None)
         holder.execute("BEGIN IMMEDIATE")
         with pytest.raises(InputError, match="database is locked") as caught:
             impatient.begin_tick("run-1", sqlite_world.as_of, "demo")
@@ -139,7 +139,7 @@ def test_the_connection_has_the_pragmas(sqlite_world: World) -> None:
             for name in ("journal_mode", "synchronous", "foreign_keys", "busy_timeout")
         }
 
-    wal = sqlite3.sqlite_version_info >= (3, 51, 3)
+    wal = sqlite.sqlite_version_info >= (3, 51, 3)
     expected = {"journal_mode": "wal" if wal else "delete", "synchronous": 2 if wal else 3}
     assert found == expected | {"foreign_keys": 1, "busy_timeout": 30_000}
 
