@@ -1,8 +1,8 @@
 """From a draft to bytes: one MIME message with an explicit envelope, proven by reading it back.
 
 The bytes are put together directly: the standard library's message objects cost milliseconds per message, and in some
-versions let an encoded word in a display name become a recipient. Its parser is used for one thing: to read what was
-written. A message whose To, From, Subject or parts read differently from what went in is refused.
+versions let an encoded word in a display name become a recipient. What was written is read back: a message whose To, From,
+Subject or parts read differently from what went in is refused.
 """
 
 from __future__ import annotations
@@ -19,7 +19,6 @@ from dagster_project.lifecycle import mime_encoding, mime_reading
 from dagster_project.lifecycle.address import is_domain, wire_form
 from dagster_project.lifecycle.mime_encoding import BuildError
 
-MAX_HEADER_LINE = 998  # octets, RFC 5322 §2.1.1
 MAX_SENDER_NAME_CHARS = 64
 
 _MESSAGE_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")  # it also names files
@@ -116,8 +115,8 @@ def build(
     headers.append(b"Auto-Submitted: auto-generated")  # RFC 3834: keeps holiday replies away
     headers += [_extra_header(name, value) for name, value in (extra or {}).items()]
     headers += [b"MIME-Version: 1.0", b'Content-Type: multipart/alternative; boundary="%s"' % boundary]
-    if max(map(len, headers)) > MAX_HEADER_LINE and any(
-        len(line) > MAX_HEADER_LINE for header in headers for line in header.split(b"\r\n")
+    if max(map(len, headers)) > mime_encoding.MAX_LINE and any(
+        len(line) > mime_encoding.MAX_LINE for header in headers for line in header.split(b"\r\n")
     ):
         raise BuildError("header_too_long")
 

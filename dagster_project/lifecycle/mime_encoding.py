@@ -5,6 +5,7 @@ from __future__ import annotations
 import binascii
 import re
 
+MAX_LINE = 998  # octets, RFC 5322 §2.1.1, without CRLF
 MAX_FOLDED_LINE = 78  # RFC 5322 §2.1.1, without CRLF
 MAX_ENCODED_LINE = 76  # RFC 2045 §6.7 and RFC 2047 §2
 ENCODED_WORD_EXTRA = len("=?utf-8?q?") + len("?=")
@@ -49,8 +50,10 @@ def normalised(content: str, what: str) -> bytes:
 
 
 def part(subtype: bytes, content: bytes) -> bytes:
-    """One text part: its headers, an empty line, and the content in whichever encoding is shorter."""
-    if len(content.translate(None, _ASCII)) * 6 > len(content):
+    """One text part: its headers, an empty line, and the content, as it is where it may be, else as is shorter."""
+    if content.isascii() and max(map(len, content.split(b"\r\n"))) <= MAX_LINE:
+        name, body = b"7bit", content
+    elif len(content.translate(None, _ASCII)) * 6 > len(content):
         name, body = b"base64", _base64(content)
     else:
         name, body = b"quoted-printable", _quoted_printable(content)

@@ -46,7 +46,7 @@ def test_styles_are_inlined_and_media_queries_kept() -> None:
     """Some inboxes drop style sheets; dark mode needs them."""
     html = compile_html(document(GOOD.replace(' and "%}"', "")), "f")
 
-    assert re.search(r'<p style="[^"]*color: #123456', html)
+    assert re.search(r'<p\sstyle="[^"]*color: #123456', html)
     assert "prefers-color-scheme: dark" in html
 
 
@@ -113,3 +113,20 @@ def test_an_expression_in_a_style_sheet_is_refused() -> None:
 
     with pytest.raises(InputError, match="plain CSS"):
         check_structure(source, "f", root="")
+
+
+def test_the_html_is_short_lines_of_ascii_so_that_it_needs_no_transfer_encoding() -> None:
+    html = compile_html(document(GOOD.replace(' and "%}"', "").replace("</mj-text>", "naïve €</mj-text>", 1)), "f")
+
+    assert html.isascii()
+    assert "na&#239;ve &#8364;" in html
+    assert max(map(len, html.split("\n"))) <= 998
+    assert "  " not in html
+
+
+def test_a_mail_in_a_foreign_script_keeps_its_letters() -> None:
+    html = compile_html(
+        document(GOOD.replace(' and "%}"', "").replace("</mj-text>", "こんにちは" * 400 + "</mj-text>", 1)), "f"
+    )
+
+    assert "こんにちは" in html

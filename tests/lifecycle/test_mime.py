@@ -106,13 +106,13 @@ Content-Type: multipart/alternative; boundary="=_bf38fc05e363ae363e62e4bd"
 
 --=_bf38fc05e363ae363e62e4bd
 Content-Type: text/plain; charset=utf-8
-Content-Transfer-Encoding: quoted-printable
+Content-Transfer-Encoding: 7bit
 
 Hello Ada
 
 --=_bf38fc05e363ae363e62e4bd
 Content-Type: text/html; charset=utf-8
-Content-Transfer-Encoding: quoted-printable
+Content-Transfer-Encoding: 7bit
 
 <p>Hello Ada</p>
 
@@ -342,3 +342,17 @@ def test_naughty_strings_change_no_recipient_and_add_no_header(shared_data: Path
 
     assert len(strings) == 515
     assert refused == {"subject": 7, "text": 6, "sender": 251}  # control characters; in senders also < > and length
+
+
+@pytest.mark.parametrize(
+    ("html", "encoding"),
+    [
+        ("<p>" + "a" * 991 + "</p>", "7bit"),
+        ("<p>" + "a" * 992 + "</p>", "quoted-printable"),
+        ("<p>café</p>", "quoted-printable"),
+        ("<p>今日は</p>", "base64"),
+    ],
+)
+def test_a_body_is_sent_as_it_is_only_where_every_server_can_carry_it(html: str, encoding: str) -> None:
+    raw = make(html=html).raw
+    assert raw.decode("ascii").split("Content-Transfer-Encoding: ")[2].startswith(encoding)
