@@ -37,7 +37,7 @@ def utc(moment: datetime) -> datetime:
     return moment.astimezone(UTC).replace(tzinfo=None) if moment.tzinfo else moment
 
 
-def durability_pragmas(sqlite_version: tuple[int, int, int]) -> tuple[str, ...]:
+def durability_pragmas(sqlite_version: tuple[int, ...]) -> tuple[str, ...]:
     """WAL where it is safe, else a rollback journal.
 
     SQLite 3.7.0 to 3.51.2 can corrupt a WAL database when two connections write or checkpoint at the same moment (the WAL-reset

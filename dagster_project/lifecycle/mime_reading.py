@@ -11,12 +11,13 @@ from collections.abc import Sequence
 from email.header import decode_header, make_header
 from email.headerregistry import HeaderRegistry
 from email.utils import parseaddr
+from typing import Any
 
 from dagster_project.lifecycle.mime_encoding import BuildError
 
 # The registry makes a class anew for every header it parses, a fifth of the cost; these are made once.
 _REGISTRY = HeaderRegistry()
-_CLASSES = {name: _REGISTRY[name] for name in ("From", "Subject")}
+_CLASSES: dict[str, Any] = {name: _REGISTRY[name] for name in ("From", "Subject")}
 
 
 def refuse_any_difference(
