@@ -36,6 +36,8 @@ def update_rows(
 
     `keys` maps a column that is compared to the name of its value in `rows`.
     """
+    if not rows:
+        return 0
     compared = [_quoted(connection, key) for key in keys]
     wanted = [*names, *keys.values()]
     if connection.dialect.name == "postgresql":
@@ -62,7 +64,8 @@ def _for_sqlite(rows: Sequence[Row], names: Sequence[str]) -> list[tuple[Any, ..
     by_column: list[list[Any]] = []
     for name in names:
         values = [row[name] for row in rows]
-        if any(isinstance(value, datetime) for value in values):
+        first = next((value for value in values if value is not None), None)
+        if isinstance(first, datetime):
             times |= {value: value.isoformat(" ", "microseconds") for value in set(values) if value is not None}
             values = [times.get(value) for value in values]
         by_column.append(values)

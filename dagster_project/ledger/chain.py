@@ -41,6 +41,7 @@ def _json_default(value: object) -> str:
 
 
 _ENCODER = json.JSONEncoder(sort_keys=True, separators=(",", ":"), default=_json_default)
+_PLAIN_ENCODER = json.JSONEncoder(separators=(",", ":"))
 
 
 def new_salt() -> str:
@@ -71,6 +72,7 @@ class Write:
     def __init__(self, connection: sa.Connection, now: datetime) -> None:
         self.connection = connection
         self.now = now
+        self._recorded_at = now.isoformat()
         self._pending: list[dict[str, Any]] = []
         self._head: tuple[int, str, int] | None = None
         self._seq, self._hash, self._lease = 0, "", 0
@@ -113,22 +115,22 @@ class Write:
         """Add one event; returns its seq. The payload holds ids, hashes and counts: nothing about a person."""
         self.lock_head()
         self._seq += 1
-        event: dict[str, Any] = {
-            "seq": self._seq,
-            "kind": kind,
-            "message_id": message_id,
-            "campaign_id": campaign_id,
-            "run_id": run_id,
-            "as_of": as_of.isoformat() if as_of else None,
-            "from_state": from_state,
-            "to_state": to_state,
-            "reason": code_of(reason),
-            "lease": lease,
+        event: dict[str, Any] = {  # in the order of their names, so that encoding need not sort
             "actor": actor,
-            "payload": canonical_json(payload or {}),
-            "recorded_at": self.now.isoformat(),
+            "as_of": as_of.isoformat() if as_of else None,
+            "campaign_id": campaign_id,
+            "from_state": from_state,
+            "kind": kind,
+            "lease": lease,
+            "message_id": message_id,
+            "payload": canonical_json(payload) if payload else "{}",
+            "reason": code_of(reason) if reason else None,
+            "recorded_at": self._recorded_at,
+            "run_id": run_id,
+            "seq": self._seq,
+            "to_state": to_state,
         }
-        digest = event_hash(self._hash, event)
+        digest = hashlib.sha256((self._hash + _PLAIN_ENCODER.encode(event)).encode()).hexdigest()
         event["prev_hash"], event["hash"] = self._hash, digest
         self._hash = digest
         self._pending.append(event)

@@ -16,11 +16,11 @@ import sqlalchemy as sa
 from dagster_project.ledger import schema
 from dagster_project.ledger.book import Book
 from dagster_project.ledger.chain import canonical_json, commitment
-from dagster_project.ledger.claims import outcome_fields, sending_fields
 from dagster_project.ledger.controls import control_fields, suppression_fields
 from dagster_project.ledger.messages import draft_fields, recipient_fields
 from dagster_project.ledger.releases import gate_fields
 from dagster_project.ledger.reviews import review_fields
+from dagster_project.ledger.sends import outcome_fields, sending_fields
 from dagster_project.lifecycle.address import canonical
 from dagster_project.lifecycle.message import content_hash
 
@@ -64,7 +64,10 @@ def bytes_hold(connection: sa.Connection, book: Book) -> tuple[int, list[str]]:
                 wrong.append(f"{who}: two attempts with different Message-IDs")
         if not _committed(book, row["seq"], "sending", row["salt"], sending_fields(row, attempt["raw_hash"])):
             wrong.append(f"{who}: the envelope of attempt {row['attempt']} is not as it was recorded")
-        if row["outcome_seq"] and not _committed(book, row["outcome_seq"], "outcome", row["salt"], outcome_fields(row)):
+        if row["outcome_seq"] and not any(
+            _committed(book, row["outcome_seq"], kind, row["salt"], outcome_fields(row))
+            for kind in ("outcome", "settled")
+        ):
             wrong.append(f"{who}: the outcome of attempt {row['attempt']} is not as it was recorded")
     for key in started.keys() - {(row.message_id, row.attempt) for row in _attempt_keys(connection)}:
         if key[0] not in book.erased:

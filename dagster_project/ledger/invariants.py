@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
@@ -116,26 +117,39 @@ def _one_state(book: Book) -> Finding:
 
 def _never_twice(book: Book, accepted: Mapping[str, int] | None) -> Finding:
     """After an attempt that went out, or may have, there is no other; and the sink took each at most once."""
-    wrong = []
+    wrong, resent = [], _resent(book)
     for message_id, attempts in book.attempts.items():
         for earlier, later in itertools.pairwise(attempts):
-            if earlier["outcome"] not in ("not_sent", "deferred"):
+            if earlier["outcome"] not in ("not_sent", "deferred") and earlier["attempt"] not in resent[message_id]:
                 wrong.append(
                     f"{message_id}: attempt {later['attempt']} follows one whose outcome is {earlier['outcome'] or 'open'}"
                 )
         if [one["attempt"] for one in attempts] != list(range(1, len(attempts) + 1)):
             wrong.append(f"{message_id}: its attempts are not numbered 1 to {len(attempts)}")
-    wrong += [f"{one} was accepted {times} times" for one, times in (accepted or {}).items() if times > 1]
+    wrong += [
+        f"{one} was accepted {times} times" for one, times in (accepted or {}).items() if times > 1 + len(resent[one])
+    ]
     return len(book.attempts) + len(accepted or {}), wrong
+
+
+def _resent(book: Book) -> Mapping[str, set[int]]:
+    """message_id → attempts after which an operator, or the campaign's policy, chose to send again all the same."""
+    found: dict[str, set[int]] = defaultdict(set)
+    for event in book.events:
+        if event["kind"] == "settled" and event["payload"].get("settled") == "resend":
+            found[event["message_id"]].add(event["payload"]["attempt"])
+    return found
 
 
 def _sent_is_accepted(book: Book, accepted: Mapping[str, int] | None) -> Finding:
     """A message's state says what its last attempt says; with the sink's record, also what the sink says."""
-    wrong, checked = [], 0
+    wrong, checked, resent = [], 0, _resent(book)
     state_of = {"sent": "sent", "rejected": "rejected", "unknown": "unknown", None: "sending"}
     for message_id, row in book.messages.items():
         attempts = book.attempts.get(message_id, [])
         last = attempts[-1]["outcome"] if attempts else "no attempt"
+        if attempts and attempts[-1]["attempt"] in resent[message_id]:
+            last = "not_sent"  # by the word of whoever chose so
         checked += 1
         says = state_of.get(last)
         if (says is not None and row["state"] != says) or (says is None and row["state"] in state_of.values()):
@@ -143,7 +157,12 @@ def _sent_is_accepted(book: Book, accepted: Mapping[str, int] | None) -> Finding
         if (row["state"] == "sent") != (row["sent_as_of"] is not None):
             wrong.append(f"{message_id} is {row['state']} with sent_as_of {row['sent_as_of']}")
         taken = 0 if accepted is None else accepted.get(message_id, 0)
-        if accepted is not None and row["state"] not in IN_FLIGHT and (taken > 0) != (row["state"] == "sent"):
+        if (
+            accepted is not None
+            and row["state"] not in IN_FLIGHT
+            and not resent[message_id]
+            and (taken > 0) != (row["state"] == "sent")
+        ):
             wrong.append(f"{message_id} is {row['state']}, the sink accepted it {taken} times")
     wrong += [
         f"the sink accepted {one}, which the ledger doesn't know"

@@ -22,8 +22,10 @@ from dagster_project.lifecycle.errors import InputError
 from dagster_project.lifecycle.message import Draft, PlannedMessage, State, content_hash
 
 _DRAFT_CIRCUMSTANCES = ("mode", "mode_asked", "fallback_reason", "locale", "unsubscribe_url", "author", "edit_reason")
-_DRAFT_COLUMNS = tuple(field.name for field in dataclasses.fields(Draft) if field.name not in ("message_id", "recipe"))
-_MESSAGE = [column for column in messages.columns if column.name not in ("lease_owner", "lease_expires_at", "retry_at")]
+DRAFT_COLUMNS = tuple(field.name for field in dataclasses.fields(Draft) if field.name not in ("message_id", "recipe"))
+MESSAGE_COLUMNS = [
+    messages.c[field.name] for field in dataclasses.fields(Message) if field.name not in ("email", "facts")
+]
 
 
 def recipient_fields(message_id: str, email: str, facts: str) -> dict[str, object]:
@@ -95,7 +97,9 @@ def plan(write: Write, planned: Sequence[PlannedMessage], run_id: str, as_of: da
                 "commitment": commitment(salt, recipient_fields(one.message_id, one.email, facts)),
             },
         )
-        recipient = {"message_id": one.message_id, "email": one.email, "address_key": canonical(one.email)}
+        address_key = canonical(one.email)
+        recipient = {"message_id": one.message_id, "email": one.email, "address_key": address_key}
+        recipient |= {"domain": address_key.rpartition("@")[2]}
         rows.append(recipient | {"facts": facts, "salt": salt, "seq": seq})
     insert_rows(write.connection, recipients, rows)
     return len(rows)
@@ -220,7 +224,7 @@ def read_messages(
 ) -> list[Message]:
     """Messages by planned time and id."""
     query = _filtered(
-        sa.select(*_MESSAGE, recipients.c.email, recipients.c.facts).outerjoin_from(messages, recipients),
+        sa.select(*MESSAGE_COLUMNS, recipients.c.email, recipients.c.facts).outerjoin_from(messages, recipients),
         connection,
         states,
         source_pack,
@@ -242,9 +246,11 @@ def read_drafts(
     run_id: str | None = None,
 ) -> list[tuple[Message, Draft]]:
     """Messages with their current draft, made in this run if one is named; those without a draft are left out."""
-    columns = [drafts.c[name].label(f"draft_{name}") for name in _DRAFT_COLUMNS]
+    columns = [drafts.c[name].label(f"draft_{name}") for name in DRAFT_COLUMNS]
     query = _filtered(
-        sa.select(*_MESSAGE, recipients.c.email, recipients.c.facts, *columns, artifacts.c.content.label("recipe"))
+        sa.select(
+            *MESSAGE_COLUMNS, recipients.c.email, recipients.c.facts, *columns, artifacts.c.content.label("recipe")
+        )
         .outerjoin_from(messages, recipients)
         .join(
             drafts,
@@ -278,10 +284,10 @@ def _filtered(
 
 
 def _message(row: sa.RowMapping) -> Message:
-    values = {column.name: row[column] for column in _MESSAGE}
+    values = {column.name: row[column] for column in MESSAGE_COLUMNS}
     return Message(**values, email=row["email"] or "", facts=json.loads(row["facts"] or "{}"))
 
 
 def _draft(row: sa.RowMapping) -> Draft:
-    words = {name: row[f"draft_{name}"] for name in _DRAFT_COLUMNS}
+    words = {name: row[f"draft_{name}"] for name in DRAFT_COLUMNS}
     return Draft(message_id=row["message_id"], **words, recipe=json.loads(row["recipe"]))

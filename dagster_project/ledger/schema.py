@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import sqlalchemy as sa
 
-HEAD_REVISION = "0001"  # newest migration; opening a ledger at it does not need to load Alembic
+HEAD_REVISION = "0002"  # newest migration; opening a ledger at it does not need to load Alembic
 VERSION_TABLE = "ledger_revision"  # not Alembic's default name: another program's version table is no ledger
 
 metadata = sa.MetaData()
@@ -112,7 +112,7 @@ messages = sa.Table(
     sa.Column("sent_as_of", sa.DateTime),
     sa.Column("state_as_of", sa.DateTime, nullable=False),  # the tick of the last change of state
     sa.Column("updated_at", sa.DateTime, nullable=False),
-    sa.Index("messages_by_state", "state", "planned_as_of", "message_id"),
+    sa.Index("messages_due", "state", "send_before", "planned_as_of", "message_id"),
     sa.Index("messages_by_pack", "source_pack", "state"),
 )
 
@@ -122,6 +122,7 @@ recipients = sa.Table(
     sa.Column("message_id", sa.Text, sa.ForeignKey("messages.message_id"), primary_key=True),
     sa.Column("email", sa.Text, nullable=False),
     sa.Column("address_key", sa.Text, nullable=False),  # what suppressions are compared with
+    sa.Column("domain", sa.Text, nullable=False, server_default=""),  # of the key: limits count per domain
     sa.Column("facts", sa.Text, nullable=False),  # JSON
     *_evidence(),
 )

@@ -9,8 +9,21 @@ from typing import Any, Literal, Self
 
 import pyarrow as pa
 
-from dagster_project.ledger import artifacts, claims, controls, invariants, landing, releases, reviews, story, ticks
+from dagster_project.ledger import (
+    artifacts,
+    claims,
+    controls,
+    invariants,
+    landing,
+    releases,
+    reviews,
+    story,
+    ticks,
+    unknowns,
+)
 from dagster_project.ledger import messages as mail  # `messages` is what callers hand to `plan`
+from dagster_project.ledger import sends as sent
+from dagster_project.ledger.claims import Waiting
 from dagster_project.ledger.database import Database, utc
 from dagster_project.ledger.reviews import Route
 from dagster_project.ledger.rows import (
@@ -25,6 +38,7 @@ from dagster_project.ledger.rows import (
     TickRow,
 )
 from dagster_project.ledger.transitions import OPEN
+from dagster_project.ledger.unknowns import Settlement, Unknown
 from dagster_project.lifecycle.message import Draft, PlannedMessage, Result, Sending, State
 
 
@@ -218,17 +232,42 @@ class Ledger:
         the others, once. Reasons: suppressed, expired (cancelled); killed, paused, not_released, release_expired,
         draft_changed (approved again); refused (held by another worker, or somebody else's envelope)."""
         with self._database.write() as write:
-            return claims.mark_sending(write, sends, utc(as_of))
+            return sent.mark_sending(write, sends, utc(as_of))
 
-    def record_outcomes(self, results: Sequence[Result], as_of: datetime) -> None:
-        """sending → sent, rejected, deferred or unknown; `not_sent` → approved. All or none; Refusal for a stale lease."""
+    def record_outcomes(self, results: Sequence[Result], as_of: datetime) -> list[str]:
+        """sending → sent, rejected, deferred or unknown; `not_sent` → approved. Returns the ids of those that are no longer
+        this worker's to tell: they are left as they are."""
         with self._database.write() as write:
-            claims.record_outcomes(write, results, utc(as_of))
+            return sent.record_outcomes(write, results, utc(as_of))
+
+    def extend_claims(self, worker: str, lease_seconds: float) -> int:
+        """This worker is alive: what it holds is its own for so long. Gives up others' sends whose lease is over, as
+        `unknown`; returns how many those were."""
+        with self._database.write() as write:
+            claims.extend_claims(write, worker, lease_seconds)
+            return claims.doubt_lost(write)
+
+    def waiting(self, source_pack: str | None = None) -> Waiting:
+        """What is released but put off, and until when."""
+        with self._database.read() as connection:
+            return claims.waiting(connection, self._database.now(), source_pack)
 
     def release_claims(self, worker: str) -> int:
         """claimed → approved for what this worker holds and has not begun to send; returns how many."""
         with self._database.write() as write:
             return claims.release_claims(write, worker)
+
+    # --- messages in doubt
+
+    def unknown(self, source_pack: str | None = None) -> list[Unknown]:
+        """Every message of which nobody knows whether it went out, with its evidence."""
+        with self._database.read() as connection:
+            return unknowns.list_unknown(connection, source_pack)
+
+    def settle(self, settlements: Mapping[str, Settlement], actor: str, evidence: str, as_of: datetime) -> int:
+        """message_id → what somebody knows of it; returns how many. Refusal when one of them is not in doubt."""
+        with self._database.write() as write:
+            return unknowns.settle(write, settlements, actor, evidence, utc(as_of))
 
     # --- controls, suppressions
 

@@ -32,7 +32,9 @@ LEGAL_MOVES: Mapping[State, frozenset[State]] = {
         {"sent", "rejected", "deferred", "unknown", "approved"}
     ),  # approved: known not to have been sent
     "deferred": frozenset({"claimed", "cancelled"}),
-    "unknown": frozenset({"sent", "rejected", "approved", "cancelled"}),  # resolved by an event, a key or an operator
+    "unknown": frozenset(
+        {"sent", "rejected", "deferred", "approved", "cancelled"}
+    ),  # by an event, a key or an operator
     "sent": frozenset(),
     "rejected": frozenset(),
     "cancelled": frozenset(),
@@ -63,7 +65,7 @@ class Held:
 
 
 _COMPARED = {"message_id": "was_id", "state": "was_state", "lease": "was_lease"}
-_HELD = [messages.c[field.name] for field in dataclasses.fields(Held)]
+HELD_COLUMNS = [messages.c[field.name] for field in dataclasses.fields(Held)]
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -82,7 +84,7 @@ class Move:
 def lock_messages(write: Write, message_ids: Collection[str]) -> dict[str, Held]:
     """The rows of these messages, locked in the order of their ids; then the chain head. InputError for an unknown id."""
     found = write.connection.execute(
-        sa.select(*_HELD)
+        sa.select(*HELD_COLUMNS)
         .where(among(write.connection, messages.c.message_id, message_ids))
         .order_by(messages.c.message_id)
         .with_for_update(of=messages)
@@ -98,7 +100,7 @@ def lock_messages(write: Write, message_ids: Collection[str]) -> dict[str, Held]
 def lock_where(write: Write, *conditions: sa.ColumnElement[bool], skip_locked: bool = False) -> list[Held]:
     """As `lock_messages`, for the rows that meet the conditions."""
     found = write.connection.execute(
-        sa.select(*_HELD)
+        sa.select(*HELD_COLUMNS)
         .where(*conditions)
         .order_by(messages.c.message_id)
         .with_for_update(of=messages, skip_locked=skip_locked)
@@ -106,15 +108,6 @@ def lock_where(write: Write, *conditions: sa.ColumnElement[bool], skip_locked: b
     held = [Held(*row) for row in found]
     write.lock_head()
     return held
-
-
-def check_claim(held: Held, state: State, lease: int) -> None:
-    """Refusal when a claimed message is no longer in that state under that lease."""
-    if (held.state, held.lease) != (state, lease):
-        raise Refusal(
-            f"message {held.message_id} is {held.state} under lease {held.lease}, not {state} under lease {lease}: "
-            "this worker no longer holds it"
-        )
 
 
 def move(

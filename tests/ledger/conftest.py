@@ -147,9 +147,10 @@ class World:
         assert self.mark(claim) is None
         return claim
 
-    def outcome(self, claim: Claim, outcome: Outcome = "sent", detail: str = "250 ok") -> None:
+    def outcome(self, claim: Claim, outcome: Outcome = "sent", detail: str = "250 ok") -> list[str]:
+        """The messages that were no longer this claim's to tell of."""
         result = Result(claim.message.message_id, claim.lease, outcome, detail, "queue-id")
-        self.ledger.record_outcomes([result], self.as_of)
+        return self.ledger.record_outcomes([result], self.as_of)
 
     def state(self, message_id: str = "m0001") -> tuple[str, str | None]:
         (message,) = self.ledger.messages(message_ids=[message_id])

@@ -10,9 +10,12 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from dagster_project.lifecycle.errors import InputError, Refusal
+from dagster_project.ledger.claims import Waiting
+from dagster_project.lifecycle.errors import InputError
 
 if TYPE_CHECKING:
+    from dagster_project.lifecycle.message import Outcome
+
     from .conftest import World
 
 CLAIMER = """
@@ -232,19 +235,33 @@ def test_an_outcome_leads_to_its_state(world: World, outcome: str, state: str) -
 
 
 def test_an_outcome_is_recorded_once(world: World) -> None:
+    """Another one is nobody's to tell; the same again, after a commit that was answered by silence, changes nothing."""
     claim = world.sending()
     world.outcome(claim)
+    events = world.events()
 
-    with pytest.raises(Refusal, match="is sent"):
-        world.outcome(claim, "not_sent")
+    assert world.outcome(claim) == []
+    assert world.outcome(claim, "not_sent") == ["m0001"]
+    assert world.events() == events
+    assert world.state() == ("sent", None)
 
 
 def test_an_outcome_needs_the_mark_before_it(world: World) -> None:
     world.released()
     (claim,) = world.claim()
 
-    with pytest.raises(Refusal, match="is claimed"):
-        world.outcome(claim)
+    assert world.outcome(claim) == ["m0001"]
+    assert world.state() == ("claimed", None)
+
+
+def test_the_same_mark_again_lets_the_send_go_on(world: World) -> None:
+    """Its commit was answered by silence: the worker asks again, with the same bytes, under the same lease."""
+    claim = world.sending()
+    events = world.events()
+
+    assert world.mark(claim) is None
+    assert world.mark_as(claim, b"other bytes", "a@ledgerline.example", claim.message.email) == "refused"
+    assert world.events() == events
 
 
 def test_an_unknown_outcome_word_is_an_input_error(world: World) -> None:
@@ -283,3 +300,64 @@ def test_the_sent_bytes_and_envelope_are_kept(world: World) -> None:
 
     assert (attempt["mail_from"], attempt["rcpt_to"]) == ("hello@ledgerline.example", "Person1@Customer.example")
     assert attempt["bytes"] == len(world.raw(claim))
+
+
+def test_the_first_to_expire_goes_first(world: World) -> None:
+    world.ledger.begin_tick(world.run_id, world.as_of, world.pack)
+    hours = {1: 30, 2: 3, 3: 12}
+    planned = [world.planned(n, send_before=world.as_of + timedelta(hours=h)) for n, h in hours.items()]
+    world.ledger.plan(planned, world.run_id, world.as_of, world.pack)
+    world.ledger.record_drafts([world.draft(one.message_id) for one in planned], world.run_id, world.as_of)
+    world.ledger.route({one.message_id: "approved" for one in planned}, world.run_id, world.as_of)
+    world.release()
+
+    assert [claim.message.message_id for claim in world.claim(2)] == ["m0002", "m0003"]
+    assert [claim.message.message_id for claim in world.claim(2)] == ["m0001"]
+
+
+def test_a_send_whose_worker_is_lost_becomes_unknown(world: World) -> None:
+    """Nobody knows whether the mail went out, so it isn't sent again; a worker that shows itself keeps its sends."""
+    world.sending()
+
+    world.clock.advance(seconds=59)
+    assert world.ledger.extend_claims("worker-1", 60) == 0
+    world.clock.advance(seconds=59)
+    assert world.ledger.extend_claims("another", 60) == 0
+    world.clock.advance(seconds=1)
+    assert world.ledger.extend_claims("another", 60) == 1
+
+    assert world.state() == ("unknown", "worker_lost")
+    assert world.claim(9) == []
+    assert world.failed_checks() == set()
+
+
+@pytest.mark.parametrize(
+    ("outcome", "state"),
+    [("sent", "sent"), ("rejected", "rejected"), ("deferred", "deferred"), ("not_sent", "approved")],
+)
+def test_a_worker_given_up_for_lost_tells_the_truth_late(world: World, outcome: Outcome, state: str) -> None:
+    claim = world.sending()
+    world.clock.advance(seconds=60)
+    world.ledger.extend_claims("another", 60)
+
+    assert world.outcome(claim, outcome) == []
+    assert world.state()[0] == state
+    assert world.failed_checks() == set()
+
+
+def test_an_outcome_after_somebody_settled_the_message_is_left_out(world: World) -> None:
+    claim = world.sending()
+    world.outcome(claim, "unknown")
+    world.ledger.settle({"m0001": "sent"}, "ana", "found in the server's log", world.as_of)
+
+    assert world.outcome(claim, "not_sent") == ["m0001"]
+    assert world.state() == ("sent", "settled:sent")
+
+
+def test_what_waits_says_until_when(world: World) -> None:
+    claim = world.sending()
+    assert world.ledger.waiting("demo") == Waiting(0, None)
+    world.outcome(claim, "deferred")
+
+    assert world.ledger.waiting("demo") == Waiting(1, world.clock.now + timedelta(seconds=60))
+    assert world.ledger.waiting("yammer").messages == 0

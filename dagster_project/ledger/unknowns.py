@@ -1,0 +1,117 @@
+"""Messages of which nobody knows whether they went out: listed with their evidence, settled by somebody's word."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any, Literal
+
+import sqlalchemy as sa
+
+from dagster_project.ledger.chain import Write, commitment, new_salt
+from dagster_project.ledger.claims import NOT_HELD
+from dagster_project.ledger.schema import attempt_evidence, attempts, messages
+from dagster_project.ledger.sends import outcome_fields, write_outcomes
+from dagster_project.ledger.transitions import Move, lock_messages, move
+from dagster_project.lifecycle.errors import InputError, Refusal
+from dagster_project.lifecycle.message import Outcome, State
+
+Settlement = Literal["sent", "rejected", "not_sent", "resend"]
+# What is said of the message → its next state. `resend` is the one word that may send a mail twice.
+_TO: Mapping[Settlement, State] = {"sent": "sent", "rejected": "rejected", "not_sent": "approved", "resend": "approved"}
+SETTLEMENTS: tuple[Settlement, ...] = ("sent", "rejected", "not_sent", "resend")
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Unknown:
+    """One message in doubt, with what is known of its last attempt. Times are UTC and naive."""
+
+    message_id: str
+    campaign_id: str
+    user_id: str
+    attempt: int
+    lease: int
+    worker: str
+    reason: str | None  # worker_lost, or None when the channel itself could not tell
+    raw_hash: str
+    rcpt_to: str | None  # None once the person is erased
+    raw: bytes | None
+    detail: str | None  # what the other side said last
+    started_at: datetime
+
+
+def list_unknown(connection: sa.Connection, source_pack: str | None) -> list[Unknown]:
+    """Every message in `unknown`, the oldest attempt first."""
+    query = (
+        sa.select(
+            messages.c.message_id,
+            messages.c.campaign_id,
+            messages.c.user_id,
+            messages.c.attempts.label("attempt"),
+            messages.c.lease,
+            attempts.c.worker,
+            messages.c.state_reason.label("reason"),
+            attempts.c.raw_hash,
+            attempt_evidence.c.rcpt_to,
+            attempt_evidence.c.raw,
+            attempt_evidence.c.detail,
+            attempts.c.started_at,
+        )
+        .join_from(
+            messages,
+            attempts,
+            sa.and_(attempts.c.message_id == messages.c.message_id, attempts.c.attempt == messages.c.attempts),
+        )
+        .outerjoin(
+            attempt_evidence,
+            sa.and_(
+                attempt_evidence.c.message_id == attempts.c.message_id,
+                attempt_evidence.c.attempt == attempts.c.attempt,
+            ),
+        )
+        .where(messages.c.state == "unknown")
+        .order_by(attempts.c.started_at, messages.c.message_id)
+    )
+    if source_pack is not None:
+        query = query.where(messages.c.source_pack == source_pack)
+    return [Unknown(*row) for row in connection.execute(query)]
+
+
+def settle(write: Write, settlements: Mapping[str, Settlement], actor: str, evidence: str, as_of: datetime) -> int:
+    """unknown → sent, rejected or approved again, on the word of `actor` and for the reason `evidence`; returns how many.
+
+    Refusal, with nothing changed, when one of them is not in doubt (any more).
+    """
+    held = lock_messages(write, settlements)
+    moves: list[Move] = []
+    told: list[dict[str, Any]] = []
+    seq = write.next_seq()
+    for key, one in held.items():
+        word = settlements[key]
+        if word not in _TO:
+            raise InputError(f"settlement {word!r}; allowed: {', '.join(_TO)}")
+        if one.state != "unknown":
+            raise Refusal(f"message {key} is {one.state}, not unknown: there is nothing to settle")
+        outcome: Outcome = "unknown" if word == "resend" else word
+        salt, detail, provider_id = _evidence(write.connection, key, one.attempts)
+        words = "; ".join(filter(None, (detail, f"settled by {actor}: {evidence}")))
+        row = {"message_id": key, "attempt": one.attempts, "detail": words, "provider_id": provider_id}
+        payload = {"attempt": one.attempts, "outcome": outcome, "settled": word}
+        payload |= {"commitment": commitment(salt, outcome_fields(row))}
+        told.append(row | {"outcome": outcome, "outcome_seq": seq + len(moves), "finished_at": write.now})
+        changes: dict[str, Any] = dict(NOT_HELD) | ({"sent_as_of": as_of} if word == "sent" else {"retry_at": None})
+        moves.append(Move(one, _TO[word], "settled", reason=f"settled:{word}", changes=changes, payload=payload))
+    move(write, moves, actor=actor, as_of=as_of)
+    write_outcomes(write, told)
+    return len(moves)
+
+
+def _evidence(connection: sa.Connection, message_id: str, attempt: int) -> tuple[str, str | None, str | None]:
+    """Salt, detail and provider's id of an attempt; a new salt where the person was erased."""
+    found = connection.execute(
+        sa.select(attempt_evidence.c.salt, attempt_evidence.c.detail, attempt_evidence.c.provider_id).where(
+            attempt_evidence.c.message_id == message_id, attempt_evidence.c.attempt == attempt
+        )
+    ).one_or_none()
+    return tuple(found) if found else (new_salt(), None, None)
