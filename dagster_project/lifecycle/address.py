@@ -48,12 +48,12 @@ def ascii_domain(domain: str) -> str | None:
 def wire_form(address: str) -> str | None:
     """The address as plain ASCII for envelope and To: local part untouched, domain in IDNA. None: it may not be used.
 
-    Stricter than `is_valid`: an ASCII dot-atom as local part (SMTPUTF8 is not assumed, quoting is how headers are
-    broken out of), nothing that starts with `-` (an option to a sendmail command) or holds `=?` (parsers decode it).
+    Strict about syntax, silent about whether such a domain can exist: an ASCII dot-atom as local part
+    (SMTPUTF8 is not assumed, quoting is how headers are broken out of), nothing that starts with `-` (an option to a sendmail command) or holds `=?` (parsers decode it).
     """
     if not address.isascii():
         local, _, domain = address.rpartition("@")
-        address = f"{local}@{ascii_domain(domain) or ''}"
+        address = f"{local}@{ascii_domain(domain) or ''}" if not domain.endswith(".") else ""
     if address.startswith("-") or "=?" in address or not _ADDRESS.fullmatch(address):
         return None
     local, _, domain = address.rpartition("@")

@@ -20,6 +20,8 @@ from dagster_project.lifecycle.address import is_domain, wire_form
 from dagster_project.lifecycle.mime_encoding import BuildError
 
 MAX_SENDER_NAME_CHARS = 64
+MAX_SENDER_CHARS = 998  # name, address and what is around them; more is no sender, and costs time to find out
+MAX_SUBJECT_CHARS = 998  # inboxes show some 78; reading back a hundred thousand takes seconds
 
 _MESSAGE_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")  # it also names files
 _SENDER = re.compile(r"(?:(?P<name>[^<>]*?) *<(?P<address>[^<>]+)>|(?P<bare>[^<>\s]+))")
@@ -99,9 +101,11 @@ def build(
     author = read_sender(sender)
     parts = (mime_encoding.normalised(text, "text"), mime_encoding.normalised(html, "html"))
     mime_encoding.refuse_controls(subject, "subject")
+    if len(subject) > MAX_SUBJECT_CHARS:
+        raise BuildError("subject_too_long")
 
     digest = hashlib.sha256(f"postrider:{message_id}".encode()).hexdigest()
-    boundary = b"=_" + digest[32:56].encode()  # neither encoding can produce "=_"
+    boundary = b"=_" + digest[32:56].encode()  # no encoding produces "=_"; a body that holds it is refused
     header_message_id = f"<{digest[:32]}@{sending_domain}>"
     headers = [
         author.header,
@@ -148,6 +152,8 @@ def build(
 def read_sender(sender: str) -> Sender:
     """Read `Name <address>` or an address. Raises BuildError: sender_invalid."""
     mime_encoding.refuse_controls(sender, "sender")
+    if len(sender) > MAX_SENDER_CHARS:
+        raise BuildError("sender_invalid")
     found = _SENDER.fullmatch(sender.strip())
     address = wire_form(found["address"] or found["bare"]) if found else None
     if found is None or address is None:
@@ -178,6 +184,11 @@ def _unsubscribe_headers(url: str) -> list[bytes]:
 
 
 def _extra_header(name: str, value: str) -> bytes:
-    if not _EXTRA_NAME.fullmatch(name) or name.lower() in _RESERVED or not _EXTRA_VALUE.fullmatch(value):
+    if (
+        not _EXTRA_NAME.fullmatch(name)
+        or name.lower().startswith("resent-")
+        or name.lower() in _RESERVED
+        or not _EXTRA_VALUE.fullmatch(value)
+    ):
         raise BuildError("extra_header_invalid", name[:64])
     return f"{name}: {value}".encode()

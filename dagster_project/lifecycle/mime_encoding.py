@@ -51,13 +51,24 @@ def normalised(content: str, what: str) -> bytes:
 
 def part(subtype: bytes, content: bytes) -> bytes:
     """One text part: its headers, an empty line, and the content, as it is where it may be, else as is shorter."""
-    if content.isascii() and max(map(len, content.split(b"\r\n"))) <= MAX_LINE:
+    if content.isascii() and _is_safe_as_it_is(content):
         name, body = b"7bit", content
     elif len(content.translate(None, _ASCII)) * 6 > len(content):
         name, body = b"base64", _base64(content)
     else:
         name, body = b"quoted-printable", _quoted_printable(content)
     return b"Content-Type: text/%s; charset=utf-8\r\nContent-Transfer-Encoding: %s\r\n\r\n%s" % (subtype, name, body)
+
+
+def _is_safe_as_it_is(content: bytes) -> bool:
+    """Does every server carry it unchanged? Some cut long lines, trim blanks at their ends, and write `>From` for `From`."""
+    return (
+        b" \r\n" not in content
+        and b"\nFrom " not in content
+        and not content.startswith(b"From ")
+        and not content.endswith(b" ")
+        and max(map(len, content.split(b"\r\n"))) <= MAX_LINE
+    )
 
 
 def unstructured(name: bytes, value: str) -> bytes:
@@ -86,9 +97,13 @@ def encoded_words(name: bytes, value: str) -> bytes:
 
 
 def _folded(name: bytes, value: bytes) -> bytes | None:
-    """Fold at single spaces; None when a word is too long for a line."""
-    lines, line = [], name.rstrip()
-    for word in value.split(b" "):
+    """Fold at single spaces; None when a word is too long for a line, the first one also beside the name: readers would
+    see a fold before it as a space."""
+    first, *words = value.split(b" ")
+    lines, line = [], name + first
+    if len(line) > MAX_FOLDED_LINE:
+        return None
+    for word in words:
         if len(line) + 1 + len(word) > MAX_FOLDED_LINE:
             lines.append(line)
             line = b""

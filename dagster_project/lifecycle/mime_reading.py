@@ -53,16 +53,18 @@ def refuse_any_difference(
 
 
 def _headers(head: bytes) -> dict[str, str]:
-    """Name → value as it would be displayed before decoding: unfolded, trimmed. One name twice gives fewer names."""
+    """Name → value as it would be displayed before decoding: unfolded, trimmed. A name that stands twice is refused."""
     values: dict[str, str] = {}
+    seen: set[str] = set()
     name = ""
     for line in head.decode("ascii").split("\r\n"):
         if line[:1] in (" ", "\t"):
             values[name] += line
         else:
             name, _, value = line.partition(":")
-            if name in values:
+            if name.lower() in seen:
                 raise BuildError("headers_differ")
+            seen.add(name.lower())
             values[name] = value.strip(" ")
     return values
 

@@ -6,12 +6,9 @@ import email.message
 import email.parser
 import email.policy
 import email.utils
-import json
-from collections import Counter
 from collections.abc import Mapping
 from datetime import datetime
 from email.header import decode_header, make_header
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -316,32 +313,6 @@ def test_reading_back_notices_every_difference(before: bytes, after: bytes, word
         )
 
     assert refused.value.word == word
-
-
-@pytest.mark.slow
-def test_naughty_strings_change_no_recipient_and_add_no_header(shared_data: Path) -> None:
-    """515 strings that break programs, as subject, body, sender's name and recipient: built soundly or refused."""
-    strings = json.loads((shared_data / "naughty_strings" / "blns.json").read_text())
-    refused: Counter[str] = Counter()
-    for string in strings:
-        for changed in (
-            {"subject": string},
-            {"text": string, "html": f"<p>{string}</p>"},
-            {"sender": f"{string} <hello@ledgerline.example>"},
-        ):
-            try:
-                built = make(**changed)
-            except BuildError:
-                refused[next(iter(changed))] += 1
-                continue
-            assert_sound(built)
-            if "subject" in changed:
-                assert str(read(built)["Subject"]) == changed["subject"]
-        with pytest.raises(BuildError):
-            make(to_address=f"{string} <{RECIPIENT}>")
-
-    assert len(strings) == 515
-    assert refused == {"subject": 7, "text": 6, "sender": 251}  # control characters; in senders also < > and length
 
 
 @pytest.mark.parametrize(
