@@ -17,6 +17,7 @@ from dagster_project.adapters.channels import Channel, open_channel
 from dagster_project.adapters.channels.lock import read_allow_list
 from dagster_project.adapters.clock import utc_now
 from dagster_project.adapters.decisions import current_verdicts
+from dagster_project.adapters.delivering import Letterhead
 from dagster_project.adapters.models import Models
 from dagster_project.adapters.secret import secret_keys
 from dagster_project.adapters.templates import Library, load_templates
@@ -27,6 +28,7 @@ from dagster_project.demo.company import generate
 from dagster_project.demo.sources import DEMO, pack
 from dagster_project.ledger import Ledger, open_ledger
 from dagster_project.lifecycle.campaign import CampaignPolicy, policies
+from dagster_project.lifecycle.dkim import SigningKey, read_key
 from dagster_project.lifecycle.drafting import Batch, draft_all
 from dagster_project.lifecycle.errors import InputError
 from dagster_project.lifecycle.links import unsubscribe_url
@@ -148,6 +150,28 @@ class Home:
             allow_list=self.settings.allow_list,
         )
 
+    @cached_property
+    def signing_keys(self) -> tuple[SigningKey, ...]:
+        """The keys that sign every mail, each for the sender's domain; InputError for one that can't."""
+        keys = []
+        for entry in filter(None, map(str.strip, self.settings.dkim_keys.split(","))):
+            selector, is_given, file = entry.partition("=")
+            path = self.settings.in_project(Path(file.strip()))
+            if not is_given:
+                raise InputError(f"POSTRIDER_DKIM_KEYS: found {entry!r}; allowed: selector=file.pem, comma-separated")
+            try:
+                pem = path.read_bytes()
+            except OSError as error:
+                raise InputError(
+                    f"POSTRIDER_DKIM_KEYS {path}: {error.strerror}; allowed: a private key in PEM"
+                ) from None
+            keys.append(read_key(pem, self.sending_domain, selector.strip(), f"POSTRIDER_DKIM_KEYS {path.name}"))
+        return tuple(keys)
+
+    def letterhead(self, as_of: datetime) -> Letterhead:
+        """What the mails of a tick at `as_of` have in common."""
+        return Letterhead(self.settings.sender, self.sending_domain, as_of, self.signing_keys)
+
     @property
     def outbox(self) -> Path:
         return self.path / "outbox"
@@ -197,6 +221,7 @@ class Home:
         unsubscribe_url(self.settings.public_url, keys, "nobody", "nothing")
         read_allow_list(self.settings.allow_list)
         _ = self.writer
+        _ = self.signing_keys
 
     def ledger(self) -> Ledger:
         """A ledger to be used in a `with`."""

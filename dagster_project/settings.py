@@ -38,6 +38,10 @@ class Settings(BaseSettings):
     sender: str = Field(default="Ledgerline <hello@ledgerline.example>", description="From header")
     postal_address: str = Field(default="Ledgerline GmbH, Hauptstr. 1, 10827 Berlin", description="in every footer")
     public_url: str = Field(default="https://mail.ledgerline.example", description="https base of unsubscribe links")
+    dkim_keys: str = Field(
+        default="",
+        description="selector=file.pem, comma-separated: RSA or Ed25519 keys that sign every mail for the sender's domain",
+    )
     secret_keys: SecretStr | None = Field(
         default=None, description="comma-separated, newest first; signs links. Default: made once under the home"
     )
@@ -56,8 +60,12 @@ class Settings(BaseSettings):
 
     @property
     def home_path(self) -> Path:
-        """The home folder; a relative one is meant from the project, wherever the command was called."""
-        return self.home if self.home.is_absolute() else PROJECT_ROOT / self.home
+        """The home folder."""
+        return self.in_project(self.home)
+
+    def in_project(self, path: Path) -> Path:
+        """A relative path is meant from the project, wherever the command was called."""
+        return path if path.is_absolute() else PROJECT_ROOT / path
 
     @property
     def warehouse_path(self) -> Path:

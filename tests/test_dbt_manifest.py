@@ -15,6 +15,8 @@ from dagster_project.home import Home
 from dagster_project.lifecycle.explanation import named_conditions, where_conditions
 from dagster_project.settings import Settings
 
+pytestmark = pytest.mark.slow  # each reads the dbt project anew
+
 FAMILIES = ("int_triggers__", "int_eligibility__")
 NOT_A_RULE = {"int_eligibility_unioned"}
 

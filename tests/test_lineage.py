@@ -8,6 +8,8 @@ from syrupy.assertion import SnapshotAssertion
 
 from dagster_project.lifecycle.stages import STAGES
 
+pytestmark = pytest.mark.slow  # each reads the dbt project anew
+
 
 @pytest.fixture(scope="module")
 def graph() -> dg.AssetGraph:

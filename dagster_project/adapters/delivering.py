@@ -1,4 +1,4 @@
-"""Delivering: claim, build, mark, send, record; one message after the other, until nothing is due.
+"""Delivering: claim, build, sign, mark, send, record, until nothing is due.
 
 The ledger is the fence. `mark_sending` commits before the channel sees a byte, so a crash at any line leaves a message
 either claimable, with nothing sent, or in `sending`, which is never sent again without somebody's word.
@@ -10,6 +10,7 @@ import contextlib
 import dataclasses
 import signal
 import threading
+import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import datetime
@@ -17,14 +18,17 @@ from types import FrameType
 from typing import Any, Generic, Protocol, TypeVar, get_args
 
 from dagster_project.adapters.channels.base import Channel, Receipt
-from dagster_project.lifecycle.errors import InputError
+from dagster_project.lifecycle.dkim import SigningKey, signed
+from dagster_project.lifecycle.errors import InputError, LostConnectionError
 from dagster_project.lifecycle.message import Draft, Outcome, Result, Sending
 from dagster_project.lifecycle.mime import Built, build, read_sender
 from dagster_project.lifecycle.mime_encoding import BuildError
 
-NOT_BEGUN = Receipt("not_sent", "stopped before it was begun")
-LEASE_SECONDS = 900.0  # for a whole batch; a claim that outlives it is refused at the mark, so slowness costs only time
+LEASE_SECONDS = 120.0  # renewed while the worker lives; past it its claims are free and its sends in doubt
+RENEW_SECONDS = 30.0
 MAX_TIMES_DOWN = 3  # in a row: then the channel is left alone until the next tick
+PATIENCE_SECONDS = 120.0  # for a database that restarts
+FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS = 0.1, 5.0
 
 
 class MessageRow(Protocol):
@@ -32,6 +36,8 @@ class MessageRow(Protocol):
 
     @property
     def message_id(self) -> str: ...
+    @property
+    def campaign_id(self) -> str: ...
     @property
     def email(self) -> str: ...
 
@@ -47,17 +53,53 @@ class Claim(Protocol):
     def lease(self) -> int: ...
 
 
+class Watch(Protocol):
+    """The switches as they stand at this moment."""
+
+    def stopped(self) -> tuple[bool, frozenset[str]]: ...
+
+
 C = TypeVar("C", bound=Claim)
+C_co = TypeVar("C_co", bound=Claim, covariant=True)
+T = TypeVar("T")
 
 
-class Ledger(Protocol[C]):
-    """What delivering asks of the ledger; each call is one transaction."""
+class Ledger(Protocol[C_co]):
+    """What delivering asks of the ledger; each call is one transaction, and asking again after a lost connection is safe."""
 
-    def claim(self, worker: str, limit: int, lease_seconds: float, source_pack: str | None) -> Sequence[C]: ...
+    def claim(self, worker: str, limit: int, lease_seconds: float, source_pack: str | None) -> Sequence[C_co]: ...
     def mark_sending(self, sends: Sequence[Sending], as_of: datetime) -> Mapping[str, str]: ...
-    def record_outcomes(self, results: Sequence[Result], as_of: datetime) -> None: ...
+    def record_outcomes(self, results: Sequence[Result], as_of: datetime) -> Sequence[str]: ...
+    def extend_claims(self, worker: str, lease_seconds: float) -> int: ...
     def release_claims(self, worker: str) -> int: ...
     def cancel(self, reasons: Mapping[str, str], run_id: str | None, as_of: datetime) -> int: ...
+    def watch(self) -> contextlib.AbstractContextManager[Watch]: ...
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Letterhead:
+    """What every mail of a run has in common. `read_sender` has accepted `sender`; no keys means no signature."""
+
+    sender: str
+    sending_domain: str
+    as_of: datetime  # the mails' Date, so that the same message has the same words in every attempt
+    keys: Sequence[SigningKey] = ()
+
+    def mail(self, claim: Claim, now: datetime) -> Built:
+        """The bytes of one claimed message. BuildError when they could be read otherwise than meant."""
+        draft = claim.draft
+        built = build(
+            claim.message.message_id,
+            sender=self.sender,
+            to_address=claim.message.email,
+            subject=draft.subject,
+            html=draft.html,
+            text=draft.text,
+            unsubscribe_url=draft.unsubscribe_url,
+            date=self.as_of,
+            sending_domain=self.sending_domain,
+        )
+        return dataclasses.replace(built, raw=signed(built.raw, self.keys, now)) if self.keys else built
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -84,57 +126,42 @@ class Counts:
 def deliver(
     ledger: Ledger[C],
     channel: Channel,
+    letterhead: Letterhead,
     *,
-    sender: str,
-    sending_domain: str,
     worker: str,
-    as_of: datetime,
     clock: Callable[[], datetime],
     source_pack: str | None = None,
     run_id: str | None = None,
     batch: int = 200,
     on_progress: Callable[[Counts], None] | None = None,
+    is_orphaned: Callable[[], bool] = lambda: False,
 ) -> Counts:
     """Send what the ledger has released (of this pack, or of all) through an open channel, each message at most once.
 
-    Mails are dated `as_of`, so that the same message gives the same bytes. SIGINT and SIGTERM let the message in flight
-    end, give the other claims back and are then raised again; a second one ends at once. Whatever ends the loop, claims
-    that were not begun are given back. Raises InputError for a sender that cannot stand in a From header.
+    `worker` is this process's own name: no other may use it. SIGINT and SIGTERM let the messages in flight end, give the other
+    claims back and are then raised again; a second one ends at once. So does `is_orphaned`, without a signal. Whatever ends
+    the loop, claims that were not begun are given back. Raises InputError for a sender that cannot stand in a From header.
     """
     try:
-        read_sender(sender)
+        read_sender(letterhead.sender)
     except BuildError:
-        raise InputError(f"POSTRIDER_SENDER: found {sender!r}; allowed: Name <address> or address") from None
-    work = _Work(ledger, channel, worker, as_of, clock)
-
-    def built(claim: C) -> Built:
-        draft = claim.draft
-        return build(
-            claim.message.message_id,
-            sender=sender,
-            to_address=claim.message.email,
-            subject=draft.subject,
-            html=draft.html,
-            text=draft.text,
-            unsubscribe_url=draft.unsubscribe_url,
-            date=as_of,
-            sending_domain=sending_domain,
-        )
-
-    with _stop_requests() as stop_request:
+        raise InputError(f"POSTRIDER_SENDER: found {letterhead.sender!r}; allowed: Name <address> or address") from None
+    as_of = letterhead.as_of
+    with ledger.watch() as watch, _stop_requests(is_orphaned) as stop_request:
+        work = _Work(ledger, channel, watch, letterhead, worker, clock, stop_request)
         try:
             for claims in work.claims(batch, source_pack):
-                work.handle(claims, built, stop_request)
+                work.handle(claims)
                 if on_progress:
                     on_progress(work.counts())
                 if work.ended_by:
                     break
         finally:
-            ledger.release_claims(worker)
+            _patiently(lambda: ledger.release_claims(worker))
     if work.unbuildable:  # a claim cannot be cancelled: given back first
         ledger.cancel({key: f"unbuildable:{word}" for key, word in work.unbuildable.items()}, run_id, as_of)
-    if (request := stop_request()) is not None:
-        signal.raise_signal(request)
+    if work.ended_by in signal.Signals.__members__:
+        signal.raise_signal(signal.Signals[work.ended_by])
     return work.counts()
 
 
@@ -142,10 +169,19 @@ class _Work(Generic[C]):
     """One worker's loop: what it has seen, and what came of it."""
 
     def __init__(
-        self, ledger: Ledger[C], channel: Channel, worker: str, as_of: datetime, clock: Callable[[], datetime]
+        self,
+        ledger: Ledger[C],
+        channel: Channel,
+        watch: Watch,
+        letterhead: Letterhead,
+        worker: str,
+        clock: Callable[[], datetime],
+        stop_request: Callable[[], str],
     ) -> None:
-        self._ledger, self._channel, self._worker, self._as_of, self._clock = ledger, channel, worker, as_of, clock
+        self._ledger, self._channel, self._watch, self._letterhead = ledger, channel, watch, letterhead
+        self._worker, self._clock, self._stop_request = worker, clock, stop_request
         self._started = clock()
+        self._renewed = 0.0
         self._outcomes: Counter[Outcome] = Counter()
         self._stopped: Counter[str] = Counter()
         self._times_down = 0
@@ -157,57 +193,83 @@ class _Work(Generic[C]):
         in the same call would only fail the same way."""
         seen: set[str] = set()
         while True:
-            claims = self._ledger.claim(self._worker, batch, LEASE_SECONDS, source_pack)
+            self._renew()
+            claims = _patiently(lambda: self._ledger.claim(self._worker, batch, LEASE_SECONDS, source_pack))
             fresh = [claim for claim in claims if claim.message.message_id not in seen]
             if not fresh:
                 return
             seen.update(claim.message.message_id for claim in fresh)
             size = self._channel.in_flight
-            yield from (fresh[start : start + size] for start in range(0, len(fresh), size))
+            for start in range(0, len(fresh), size):
+                self._renew()
+                yield fresh[start : start + size]
 
-    def handle(
-        self, claims: Sequence[C], built: Callable[[C], Built], stop_request: Callable[[], signal.Signals | None]
-    ) -> None:
-        """One group from claims to recorded outcomes, or to the reasons why they were not sent.
+    def _renew(self) -> None:
+        """Say that this worker lives, and give up the sends of those that don't."""
+        if time.monotonic() - self._renewed >= RENEW_SECONDS:
+            _patiently(lambda: self._ledger.extend_claims(self._worker, LEASE_SECONDS))
+            self._renewed = time.monotonic()
 
-        A request to stop lets the send in flight end; the rest of the group is recorded as not sent.
-        """
-        mails = self._build(claims, built)
+    def handle(self, claims: Sequence[C]) -> None:
+        """One group from claims to recorded outcomes, or to the reasons why they were not sent."""
+        mails = self._build(claims)
         sends = [
             Sending(key, claim.lease, claim.draft.draft_hash, mail.raw, mail.mail_from, mail.rcpt_to)
             for key, (claim, mail) in mails.items()
         ]
-        if (request := stop_request()) is not None:
-            self.ended_by = request.name
+        self.ended_by = self._stop_request()
         if not sends or self.ended_by:
             return
-        obstacles = self._ledger.mark_sending(sends, self._as_of)
+        as_of = self._letterhead.as_of
+        obstacles = _patiently(lambda: self._ledger.mark_sending(sends, as_of))
         self._stopped.update(obstacles.values())
         if "killed" in obstacles.values():
             self.ended_by = "killed"
-        results: list[Result] = []
+        marked = {key: pair for key, pair in mails.items() if key not in obstacles}
+        receipts: dict[str, Receipt] = {}
         try:
-            for key, (claim, mail) in mails.items():
-                if key in obstacles:
-                    continue
-                if (request := stop_request()) is not None:
-                    self.ended_by = request.name
-                receipt = NOT_BEGUN if self.ended_by else self._channel.send(mail)
-                results.append(Result(key, claim.lease, receipt.outcome, receipt.detail, receipt.provider_id))
-                self._outcomes[receipt.outcome] += 1
+            for mail, receipt in self._channel.transmit(self._one_by_one(marked)):
+                receipts[mail.message_id] = receipt
                 self._times_down = self._times_down + 1 if receipt.is_channel_down else 0
                 if self._times_down == MAX_TIMES_DOWN:
                     self.ended_by = "channel_down"
         finally:  # what was sent is recorded whatever interrupts the rest
-            if results:
-                self._ledger.record_outcomes(results, self._as_of)
+            self._record(marked, receipts)
 
-    def _build(self, claims: Sequence[C], built: Callable[[C], Built]) -> dict[str, tuple[C, Built]]:
+    def _one_by_one(self, marked: Mapping[str, tuple[C, Built]]) -> Iterator[Built]:
+        """The mails, each after a last look at the switches."""
+        self._begun: set[str] = set()
+        for key, (claim, mail) in marked.items():
+            self.ended_by = self.ended_by or self._stop_request()
+            is_killed, paused = self._watch.stopped()
+            if is_killed:
+                self.ended_by = self.ended_by or "killed"
+            if self.ended_by:
+                return
+            if claim.message.campaign_id not in paused:
+                self._begun.add(key)
+                yield mail
+
+    def _record(self, marked: Mapping[str, tuple[C, Built]], receipts: Mapping[str, Receipt]) -> None:
+        """What became of each. One that was begun and has no receipt is in flight for ever: it stays in `sending`."""
+        results: list[Result] = []
+        for key, (claim, _) in marked.items():
+            receipt = receipts.get(key)
+            if receipt is None and key in self._begun:
+                continue
+            receipt = receipt or Receipt("not_sent", "stopped before it was begun")
+            results.append(Result(key, claim.lease, receipt.outcome, receipt.detail, receipt.provider_id))
+            self._outcomes[receipt.outcome] += 1
+        if results:
+            _patiently(lambda: self._ledger.record_outcomes(results, self._letterhead.as_of))
+
+    def _build(self, claims: Sequence[C]) -> dict[str, tuple[C, Built]]:
         """message_id → claim and bytes; what can't be built is remembered with the builder's word."""
         mails: dict[str, tuple[C, Built]] = {}
+        now = self._clock()
         for claim in claims:
             try:
-                mails[claim.message.message_id] = (claim, built(claim))
+                mails[claim.message.message_id] = (claim, self._letterhead.mail(claim, now))
             except BuildError as error:
                 self.unbuildable[claim.message.message_id] = error.word
         return mails
@@ -222,11 +284,24 @@ class _Work(Generic[C]):
         )
 
 
-@contextlib.contextmanager
-def _stop_requests() -> Iterator[Callable[[], signal.Signals | None]]:
-    """Yields a question: which signal has asked for the end? Handlers are put back on leaving.
+def _patiently(ask: Callable[[], T]) -> T:
+    """Ask again while the database is away, for two minutes at most."""
+    given_up, pause = time.monotonic() + PATIENCE_SECONDS, FIRST_PAUSE_SECONDS
+    while True:
+        try:
+            return ask()
+        except LostConnectionError:
+            if time.monotonic() + pause > given_up:
+                raise
+        time.sleep(pause)
+        pause = min(2 * pause, LONGEST_PAUSE_SECONDS)
 
-    Only the main thread gets signals; elsewhere the answer is always None and whoever owns the thread decides.
+
+@contextlib.contextmanager
+def _stop_requests(is_orphaned: Callable[[], bool]) -> Iterator[Callable[[], str]]:
+    """Yields a question: what has asked for the end? A signal's name, `orphaned`, or "". Handlers are put back on leaving.
+
+    Only the main thread gets signals; elsewhere the answer never is one and whoever owns the thread decides.
     """
     asked: list[signal.Signals] = []
 
@@ -239,7 +314,7 @@ def _stop_requests() -> Iterator[Callable[[], signal.Signals | None]]:
     if threading.current_thread() is threading.main_thread():
         before = {number: signal.signal(number, handler) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
-        yield lambda: asked[0] if asked else None
+        yield lambda: asked[0].name if asked else "orphaned" if is_orphaned() else ""
     finally:
         for number, previous in before.items():
             signal.signal(number, previous if previous is not None else signal.SIG_DFL)

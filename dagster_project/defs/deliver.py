@@ -1,5 +1,7 @@
 """Deliver: released messages leave through the channel; what happened is in the ledger before and after each."""
 
+import os
+
 import dagster as dg
 
 from dagster_project.adapters.clock import utc_now
@@ -18,11 +20,9 @@ def deliveries(context: dg.AssetExecutionContext, home: HomeResource) -> dg.Mate
         counts = deliver(
             ledger,
             channel,
-            sender=home.settings.sender,
-            sending_domain=home.sending_domain,
-            worker=context.run_id,
+            home.letterhead(tick.as_of),
+            worker=f"{context.run_id}:{os.getpid()}",  # a run that was given up for dead may still be at work
             run_id=context.run_id,
-            as_of=tick.as_of,
             clock=utc_now,
             source_pack=tick.source_pack,
         )

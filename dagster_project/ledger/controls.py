@@ -15,6 +15,7 @@ from dagster_project.lifecycle.address import canonical
 from dagster_project.lifecycle.errors import InputError
 from dagster_project.lifecycle.message import content_hash
 
+CHANNEL = "postrider_controls"  # on which PostgreSQL tells every worker of a new control
 _SUPPRESSED_WHAT = ("user_id", "address_key", "message_type", "channel")
 
 
@@ -47,6 +48,8 @@ def set_control(write: Write, name: str, campaign_id: str | None, value: str, ac
     payload = {"name": name, "value": value, "commitment": commitment(row["salt"], control_fields(row))}
     row["seq"] = write.append("control", actor=actor, campaign_id=campaign_id, payload=payload)
     write.connection.execute(sa.insert(controls), row)
+    if write.connection.dialect.name == "postgresql":
+        write.connection.execute(sa.select(sa.func.pg_notify(CHANNEL, name)))
     return True
 
 

@@ -13,6 +13,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import psycopg
 import sqlalchemy as sa
 import sqlalchemy.event
 import sqlalchemy.exc
@@ -20,12 +21,13 @@ from sqlalchemy.dialects import postgresql
 
 from dagster_project.ledger.chain import Write, canonical_json
 from dagster_project.ledger.schema import HEAD_REVISION, VERSION_TABLE
-from dagster_project.lifecycle.errors import InputError
+from dagster_project.lifecycle.errors import InputError, LostConnectionError
 
 try:  # a SQLite new enough for WAL; where it has no wheel, Python's own, in the mode that is safe for its version
-    from pysqlite3 import dbapi2 as sqlite
+    from pysqlite3 import dbapi2 as _newest
 except ImportError:
-    import sqlite3 as sqlite
+    import sqlite3 as _newest
+sqlite: Any = _newest
 
 BUSY_TIMEOUT_MS = 30_000  # longer than any batch of ours holds the lock
 CONNECT_TIMEOUT_S = 10
@@ -107,8 +109,13 @@ class Database:
         """What the database cannot do (locked, full, gone) is one line; a violated constraint stays the defect it is."""
         try:
             yield
-        except sqlalchemy.exc.OperationalError as error:
-            raise InputError(f"ledger {self.url}: {_first_line(error)}") from error
+        except sqlalchemy.exc.DBAPIError as error:
+            line = f"ledger {self.url}: {_first_line(error)}"
+            if error.connection_invalidated or _is_starting_or_stopping(error):
+                raise LostConnectionError(line) from error
+            if isinstance(error, sqlalchemy.exc.OperationalError):
+                raise InputError(line) from error
+            raise
 
     def _migrate(self) -> None:
         try:
@@ -235,6 +242,13 @@ def _explain(error: sqlalchemy.exc.DBAPIError, name: str, path: Path | None) -> 
     if "permission denied" in line or "read-only" in line:
         return f"ledger {name} cannot be written: {line}"
     return f"ledger {name} cannot be reached: {line}"
+
+
+def _is_starting_or_stopping(error: sqlalchemy.exc.DBAPIError) -> bool:
+    """PostgreSQL refuses connections while it restarts (class 57P0x), or nothing listens yet (no code at all)."""
+    if not isinstance(error.orig, psycopg.OperationalError):
+        return False
+    return error.orig.sqlstate is None or error.orig.sqlstate.startswith("57P0")
 
 
 def _first_line(error: sqlalchemy.exc.DBAPIError) -> str:

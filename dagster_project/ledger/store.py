@@ -39,6 +39,7 @@ from dagster_project.ledger.rows import (
 )
 from dagster_project.ledger.transitions import OPEN
 from dagster_project.ledger.unknowns import Settlement, Unknown
+from dagster_project.ledger.watch import Watch
 from dagster_project.lifecycle.message import Draft, PlannedMessage, Result, Sending, State
 
 
@@ -251,6 +252,10 @@ class Ledger:
         """What is released but put off, and until when."""
         with self._database.read() as connection:
             return claims.waiting(connection, self._database.now(), source_pack)
+
+    def watch(self) -> Watch:
+        """Who asks it before each mail stops within that mail; to be used in a `with`."""
+        return Watch(self._database)
 
     def release_claims(self, worker: str) -> int:
         """claimed → approved for what this worker holds and has not begun to send; returns how many."""

@@ -48,8 +48,9 @@ def ascii_domain(domain: str) -> str | None:
 def wire_form(address: str) -> str | None:
     """The address as plain ASCII for envelope and To: local part untouched, domain in IDNA. None: it may not be used.
 
-    Strict about syntax, silent about whether such a domain can exist: an ASCII dot-atom as local part
-    (SMTPUTF8 is not assumed, quoting is how headers are broken out of), nothing that starts with `-` (an option to a sendmail command) or holds `=?` (parsers decode it).
+    Strict about syntax, silent about whether such a domain can exist: an ASCII dot-atom as local part (SMTPUTF8 is not
+    assumed, quoting is how headers are broken out of), nothing that starts with `-` (an option to a sendmail command)
+    or holds `=?` (parsers decode it).
     """
     if not address.isascii():
         local, _, domain = address.rpartition("@")

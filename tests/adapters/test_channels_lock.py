@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+from collections.abc import Iterable, Iterator
 from datetime import datetime
 from pathlib import Path
 from typing import Any, Self, get_args
@@ -33,9 +34,10 @@ class Sent:
         self.reached: list[str] = []
         self.is_open = False
 
-    def send(self, built: Built) -> Receipt:
-        self.reached.append(built.rcpt_to)
-        return Receipt("sent", "")
+    def transmit(self, mails: Iterable[Built]) -> Iterator[tuple[Built, Receipt]]:
+        for built in mails:
+            self.reached.append(built.rcpt_to)
+            yield built, Receipt("sent", "")
 
     def __enter__(self) -> Self:
         self.is_open = True
@@ -43,6 +45,11 @@ class Sent:
 
     def __exit__(self, *_: object) -> None:
         self.is_open = False
+
+
+def receipt_of(channel: Any, built: Built) -> Receipt:
+    ((_, receipt),) = channel.transmit([built])
+    return receipt
 
 
 def to(address: str, header: str | None = None) -> Built:
@@ -55,7 +62,7 @@ def test_who_is_on_the_list_is_reached(address: str) -> None:
     transport = Sent()
     with LockedChannel(transport, read_allow_list("ada@customer.example, @Test.example")) as channel:
         assert transport.is_open
-        assert channel.send(to(address)).outcome == "sent"
+        assert receipt_of(channel, to(address)).outcome == "sent"
 
     assert transport.reached == [address]
     assert not transport.is_open
@@ -78,7 +85,7 @@ def test_who_is_on_the_list_is_reached(address: str) -> None:
 )
 def test_who_only_looks_like_it_is_refused(address: str) -> None:
     transport = Sent()
-    receipt = LockedChannel(transport, read_allow_list("ada@customer.example, @test.example")).send(to(address))
+    receipt = receipt_of(LockedChannel(transport, read_allow_list("ada@customer.example, @test.example")), to(address))
 
     assert (receipt.outcome, receipt.detail) == ("rejected", "not_on_allow_list")
     assert transport.reached == []
@@ -86,8 +93,9 @@ def test_who_only_looks_like_it_is_refused(address: str) -> None:
 
 def test_the_envelope_counts_and_not_the_header() -> None:
     transport = Sent()
-    receipt = LockedChannel(transport, read_allow_list("ada@customer.example")).send(
-        to("eve@evil.example", header="ada@customer.example")
+    receipt = receipt_of(
+        LockedChannel(transport, read_allow_list("ada@customer.example")),
+        to("eve@evil.example", header="ada@customer.example"),
     )
 
     assert receipt.outcome == "rejected"
@@ -97,7 +105,7 @@ def test_the_envelope_counts_and_not_the_header() -> None:
 @pytest.mark.parametrize("listed", ["", " ", ",", " , "])
 def test_an_empty_list_refuses_everyone(listed: str) -> None:
     transport = Sent()
-    receipt = LockedChannel(transport, read_allow_list(listed)).send(to("ada@customer.example"))
+    receipt = receipt_of(LockedChannel(transport, read_allow_list(listed)), to("ada@customer.example"))
 
     assert receipt.outcome == "rejected"
     assert transport.reached == []
@@ -127,7 +135,7 @@ def test_production_is_open_and_the_outbox_needs_no_lock(tmp_path: Path) -> None
     assert isinstance(production, SmtpChannel)
     assert isinstance(outbox, OutboxChannel)
     with outbox:
-        assert outbox.send(to("ada@customer.example")).outcome == "sent"
+        assert receipt_of(outbox, to("ada@customer.example")).outcome == "sent"
 
 
 def test_every_channel_that_the_settings_allow_can_be_opened_and_is_locked(tmp_path: Path) -> None:
@@ -197,3 +205,17 @@ def test_a_wrong_smtp_url_is_refused_without_showing_it(url: str | None) -> None
 
     assert "hunter2" not in str(error.value)
     assert "hunter2" not in repr(SmtpServer("mail.example", 25, user="u", password="hunter2"))
+
+
+def test_the_lock_keeps_out_one_and_lets_the_others_pass() -> None:
+    transport = Sent()
+    mails = [to("ada@customer.example"), to("eve@evil.example"), to("bob@test.example")]
+
+    receipts = LockedChannel(transport, read_allow_list("ada@customer.example, @test.example")).transmit(mails)
+
+    assert {built.rcpt_to: receipt.outcome for built, receipt in receipts} == {
+        "ada@customer.example": "sent",
+        "eve@evil.example": "rejected",
+        "bob@test.example": "sent",
+    }
+    assert transport.reached == ["ada@customer.example", "bob@test.example"]

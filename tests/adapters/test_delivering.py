@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any, Self
@@ -16,9 +16,9 @@ from dagster_project.adapters.channels import Receipt
 from dagster_project.adapters.channels.lock import LockedChannel, read_allow_list
 from dagster_project.adapters.channels.outbox import OutboxChannel
 from dagster_project.adapters.clock import utc_now
-from dagster_project.adapters.delivering import Counts, deliver
+from dagster_project.adapters.delivering import Counts, Letterhead, deliver
 from dagster_project.ledger import Ledger, open_ledger
-from dagster_project.lifecycle.errors import InputError
+from dagster_project.lifecycle.errors import InputError, LostConnectionError
 from dagster_project.lifecycle.message import Draft, Outcome, PlannedMessage
 from dagster_project.lifecycle.mime import Built
 
@@ -36,9 +36,10 @@ class Told:
         self.answer = answer or (lambda _: Receipt("sent", "250 ok", "queue-1"))
         self.given: list[Built] = []
 
-    def send(self, built: Built) -> Receipt:
-        self.given.append(built)
-        return self.answer(built)
+    def transmit(self, mails: Iterable[Built]) -> Iterator[tuple[Built, Receipt]]:
+        for built in mails:
+            self.given.append(built)
+            yield built, self.answer(built)
 
     def __enter__(self) -> Self:
         return self
@@ -114,14 +115,9 @@ def released(ledger: Ledger, *messages: PlannedMessage) -> None:
 
 
 def run(ledger: Ledger, channel: Any, **changed: Any) -> Counts:
-    arguments: dict[str, Any] = {
-        "sender": "Ledgerline <hello@ledgerline.example>",
-        "sending_domain": "ledgerline.example",
-        "worker": RUN,
-        "as_of": AS_OF,
-        "clock": utc_now,
-    }
-    return deliver(ledger, channel, **(arguments | changed))
+    letterhead = Letterhead(changed.pop("sender", "Ledgerline <hello@ledgerline.example>"), "ledgerline.example", AS_OF)
+    arguments: dict[str, Any] = {"worker": RUN, "clock": utc_now}
+    return deliver(ledger, channel, letterhead, **(arguments | changed))
 
 
 def states(ledger: Ledger) -> dict[str, tuple[str, str | None]]:
@@ -412,3 +408,84 @@ def test_a_sender_that_cannot_be_one_stops_before_the_first_claim(ledger: Ledger
         run(ledger, Told(), sender=sender)
 
     assert states(ledger) == {"m001": ("approved", None)}
+
+
+def test_the_kill_switch_stops_within_a_group(ledger: Ledger) -> None:
+    """Thirty are committed together, one is sent after the switch at most: what was not begun is known not to be sent."""
+    released(ledger, *map(planned, range(40)))
+
+    def kill_at_the_third(built: Built) -> Receipt:
+        if built.message_id == "m002":
+            ledger.kill("operator", "wrong audience")
+        return Receipt("sent", "")
+
+    channel = Told(kill_at_the_third, in_flight=30)
+    counts = run(ledger, channel)
+
+    assert (len(channel.given), counts.ended_by) == (3, "killed")
+    assert counts.outcomes == {"sent": 3, "not_sent": 27}
+    assert [state for state, _ in states(ledger).values()] == ["sent"] * 3 + ["approved"] * 37
+    assert_verified(ledger, channel)
+
+
+def test_a_pause_skips_the_rest_of_its_campaign_within_a_group(ledger: Ledger) -> None:
+    released(ledger, *[planned(n, campaign_id="welcome" if n % 2 else "winback") for n in range(10)])
+
+    def pause(_: Built) -> Receipt:
+        ledger.pause("winback", "operator", "typo")
+        return Receipt("sent", "")
+
+    channel = Told(pause, in_flight=10)
+    counts = run(ledger, channel)
+
+    assert [built.message_id for built in channel.given] == ["m000", "m001", "m003", "m005", "m007", "m009"]
+    assert counts.outcomes == {"sent": 6, "not_sent": 4}
+    assert_verified(ledger, channel)
+
+
+def test_an_orphan_stops(ledger: Ledger) -> None:
+    """A worker whose parent is gone sends what it is sending, and no more."""
+    released(ledger, *map(planned, range(5)))
+    channel = Told(in_flight=5)
+
+    counts = run(ledger, channel, is_orphaned=lambda: len(channel.given) == 2)
+
+    assert (counts.outcomes, counts.ended_by) == ({"sent": 2, "not_sent": 3}, "orphaned")
+    assert_verified(ledger, channel)
+
+
+class Flickering:
+    """A ledger whose database goes away once, before or after it did what it was asked."""
+
+    def __init__(self, ledger: Ledger, call: str, *, is_done: bool) -> None:
+        self._ledger, self._call, self._is_done = ledger, call, is_done
+
+    def __getattr__(self, name: str) -> Any:
+        method = getattr(self._ledger, name)
+        if name != self._call:
+            return method
+
+        def lost(*arguments: Any) -> Any:
+            self._call = ""
+            if self._is_done:
+                method(*arguments)
+            raise LostConnectionError("ledger: server closed the connection unexpectedly")
+
+        return lost
+
+
+@pytest.mark.parametrize("call", ["claim", "mark_sending", "record_outcomes", "extend_claims", "release_claims"])
+@pytest.mark.parametrize("is_done", [False, True])
+def test_a_database_that_goes_away_in_a_commit_is_asked_again(ledger: Ledger, call: str, is_done: bool) -> None:
+    """Whether or not the commit had been done: nothing twice, nothing lost."""
+    released(ledger, *map(planned, range(5)))
+    channel = Told(in_flight=5)
+
+    run(Flickering(ledger, call, is_done=is_done), channel)  # type: ignore[arg-type]
+    if call == "claim" and is_done:  # claims that nobody knows of wait for the end of their lease
+        ledger.release_claims(RUN)
+        run(ledger, channel)
+
+    assert channel.accepted == {f"m{number:03}": 1 for number in range(5)}
+    assert set(states(ledger).values()) == {("sent", None)}
+    assert_verified(ledger, channel)

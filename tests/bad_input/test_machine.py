@@ -14,6 +14,8 @@ import pytest
 from dagster_project.home import Home
 from dagster_project.ledger.database import sqlite
 
+pytestmark = pytest.mark.slow  # each reads the dbt project anew
+
 Answer = tuple[int, str, str]
 Call = Callable[..., Answer]
 Refused = Callable[..., None]

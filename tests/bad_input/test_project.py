@@ -11,6 +11,8 @@ import pytest
 
 from dagster_project.home import Home
 
+pytestmark = pytest.mark.slow  # each reads the dbt project anew
+
 Answer = tuple[int, str, str]
 Call = Callable[..., Answer]
 Refused = Callable[..., None]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Iterable, Iterator
 from types import TracebackType
 from typing import Protocol, Self
 
@@ -35,8 +36,11 @@ class Channel(Protocol):
         """How many messages may be committed to `sending` at once: after a crash, so many are `unknown` at most."""
         ...
 
-    def send(self, built: Built) -> Receipt:
-        """Try once. Never raises for trouble in delivery."""
+    def transmit(self, mails: Iterable[Built]) -> Iterator[tuple[Built, Receipt]]:
+        """Try each once; what becomes of it as soon as it is known. Never raises for trouble in delivery.
+
+        A mail is taken from `mails` only when its turn has come, so whoever gives them can stop at any of them.
+        """
         ...
 
     def __enter__(self) -> Self: ...

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Iterable, Iterator
 from types import TracebackType
 from typing import Self
 
@@ -54,10 +55,18 @@ class LockedChannel:
     def in_flight(self) -> int:
         return self._channel.in_flight
 
-    def send(self, built: Built) -> Receipt:
-        if built.rcpt_to not in self._allow_list:
-            return Receipt("rejected", "not_on_allow_list")
-        return self._channel.send(built)
+    def transmit(self, mails: Iterable[Built]) -> Iterator[tuple[Built, Receipt]]:
+        refused: list[Built] = []
+
+        def allowed() -> Iterator[Built]:
+            for built in mails:
+                if built.rcpt_to in self._allow_list:
+                    yield built
+                else:
+                    refused.append(built)
+
+        yield from self._channel.transmit(allowed())
+        yield from ((built, Receipt("rejected", "not_on_allow_list")) for built in refused)
 
     def __enter__(self) -> Self:
         self._channel.__enter__()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import tempfile
+from collections.abc import Iterable, Iterator
 from datetime import datetime
 from pathlib import Path
 from types import TracebackType
@@ -41,6 +42,9 @@ class OutboxChannel:
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         return None
+
+    def transmit(self, mails: Iterable[Built]) -> Iterator[tuple[Built, Receipt]]:
+        return ((built, self.send(built)) for built in mails)
 
     def send(self, built: Built) -> Receipt:
         """Write the file, whole or not at all. The same file again counts as sent; another one is never replaced."""

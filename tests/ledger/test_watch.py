@@ -1,0 +1,36 @@
+"""The switches as they stand, asked before each mail."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from .conftest import World
+
+
+def test_what_is_set_is_seen_at_once(world: World) -> None:
+    with world.ledger.watch() as watch:
+        assert watch.stopped() == (False, frozenset())
+        world.ledger.pause("welcome", "ana", "typo")
+        assert watch.stopped() == (False, {"welcome"})
+        world.ledger.kill("ana", "wrong audience")
+        assert watch.stopped() == (True, {"welcome"})
+        world.ledger.resume(None, "ana", "checked")
+        world.ledger.resume("welcome", "ana", "mended")
+        assert watch.stopped() == (False, frozenset())
+
+
+def test_what_was_set_before_is_seen(world: World) -> None:
+    world.ledger.kill("ana", "wrong audience")
+
+    with world.ledger.watch() as watch:
+        assert watch.stopped() == (True, frozenset())
+
+
+def test_a_database_that_cannot_be_asked_stops_everything(world: World) -> None:
+    """In doubt nothing is sent; once it answers again, its word counts."""
+    with world.ledger.watch() as watch:
+        assert watch.stopped() == (False, frozenset())
+        watch._connection.close()
+        assert watch.stopped() == (True, frozenset())
+        assert watch.stopped() == (False, frozenset())
