@@ -149,6 +149,53 @@ def run(as_of: AsOf = None, source: Source = None, data: Data = None, as_json: J
 
 
 @app.command()
+def deliver(
+    workers: Annotated[int, typer.Option("--workers", min=1, max=64, help="worker processes")] = 1,
+    watch: Annotated[bool, typer.Option("--watch", help="go on when nothing is due, until Ctrl-C")] = False,
+    as_of: AsOf = None,
+    source: Source = None,
+    as_json: Json = False,
+) -> None:
+    """Send what is released. Ctrl-C ends what is in flight and gives the rest back.
+
+    Example: postrider deliver --workers 4
+    """
+    from dagster_project.commands.deliver import deliver as deliver_command
+    from dagster_project.commands.delivery_report import rate, show_delivery
+
+    home = _home(source)
+    with rate(home, quiet=as_json) as listener:
+        answer = deliver_command(home, workers, watch, _time(as_of), listener)
+    _show(answer, as_json, show_delivery)
+    if answer["ended_by"] not in ("nothing_due", "SIGINT", "SIGTERM"):
+        raise Refusal(f"stopped: {answer['ended_by']}")
+
+
+@app.command()
+def reconcile(
+    messages: Annotated[
+        list[str] | None, typer.Argument(help="message_ids to settle; none lists those in doubt")
+    ] = None,
+    word: Annotated[
+        str | None, typer.Option("--as", help="sent, rejected, not_sent, or resend (may arrive twice)")
+    ] = None,
+    by: Annotated[str | None, typer.Option("--by", help="who says so; kept in the ledger")] = None,
+    evidence: Annotated[str | None, typer.Option("--evidence", help="how you know; kept in the ledger")] = None,
+    source: Source = None,
+    as_json: Json = False,
+) -> None:
+    """List the messages of which nobody knows whether they went out, and settle them.
+
+    Example: postrider reconcile 3f2a… --as sent --by ana --evidence "in the server's log"
+    """
+    from dagster_project.commands.deliver import reconcile as reconcile_command
+    from dagster_project.commands.delivery_report import show_doubt
+
+    answer = reconcile_command(_home(source), messages or [], word, by, evidence)
+    _show(answer, as_json, show_doubt)
+
+
+@app.command()
 def explain(
     user: Annotated[str, typer.Option("--user", help="user_id, also of somebody who never qualified")],
     campaign: Annotated[str | None, typer.Option("--campaign", help="only this campaign")] = None,

@@ -176,6 +176,11 @@ class Home:
     def outbox(self) -> Path:
         return self.path / "outbox"
 
+    def was_written(self, message_id: str, raw: bytes | None) -> bool:
+        """Do these very bytes lie in the outbox? Then the message went out, as far as an outbox goes."""
+        files = self.outbox.glob(f"*/{message_id}.eml") if raw is not None else ()
+        return any(file.read_bytes() == raw for file in files)
+
     def decisions(self, as_of: datetime) -> list[dict[str, Any]]:
         """One row per candidate of the tick at `as_of`, with the decision that stands."""
         return current_verdicts(self.warehouse, as_of)
@@ -198,13 +203,13 @@ class Home:
         for campaign_id, policy in self.policies.items():
             for variant in policy.variants:
                 _ = self.templates.get(campaign_id, variant)
-        self._preflight_mail()
+        self.preflight_mail()
         with self.warehouse.connect():
             pass
         with self.channel(self.default_as_of()):
             pass
 
-    def _preflight_mail(self) -> None:
+    def preflight_mail(self) -> None:
         """What every mail needs from the settings; InputError naming the one that is wrong."""
         try:
             read_sender(self.settings.sender)

@@ -31,6 +31,7 @@ class Settings(BaseSettings):
     channel: Literal["outbox", "smtp"] = Field(
         default="outbox", description="outbox writes .eml files and sends nothing"
     )
+    workers: int = Field(default=1, ge=1, le=64, description="processes that send, each over its own connection")
     smtp_url: SecretStr | None = Field(default=None, description="smtp://[user:password@]host:port or smtps://…")
     allow_list: str = Field(
         default="", description="addresses or @domains, comma-separated, mailable outside production"

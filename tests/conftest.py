@@ -22,6 +22,10 @@ ROOT = Path(__file__).parent.parent
 SHARED_DATA = ROOT.parent / "shared" / "data"
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--long", action="store_true", help="every point and every run, not a sample (make faults)")
+
+
 @pytest.fixture(autouse=True)
 def no_settings_from_outside() -> Iterator[None]:
     """A test sees no setting of the machine it runs on, and leaves none behind: options of a command become settings."""

@@ -24,8 +24,9 @@ ARROWS = {
     "adapters": {"lifecycle"},
     "demo": {"lifecycle"},
     "home": {"settings", "ledger", "adapters", "demo", "expectations", "lifecycle"},
-    "defs": {"home", "settings", "ledger", "adapters", "demo", "expectations", "lifecycle"},
-    "commands": {"home", "settings", "ledger", "adapters", "demo", "expectations", "lifecycle"},
+    "workers": {"home", "settings", "adapters", "lifecycle"},
+    "defs": {"home", "workers", "settings", "ledger", "adapters", "demo", "expectations", "lifecycle"},
+    "commands": {"home", "workers", "settings", "ledger", "adapters", "demo", "expectations", "lifecycle"},
     "cli": {"commands", "home", "settings", "lifecycle"},
     "definitions": {"defs"},
 }

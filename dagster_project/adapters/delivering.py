@@ -241,7 +241,7 @@ class _Work(Generic[C]):
         self._begun: set[str] = set()
         for key, (claim, mail) in marked.items():
             self.ended_by = self.ended_by or self._stop_request()
-            is_killed, paused = self._watch.stopped()
+            is_killed, paused = _patiently(self._watch.stopped)
             if is_killed:
                 self.ended_by = self.ended_by or "killed"
             if self.ended_by:

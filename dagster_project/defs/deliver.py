@@ -1,12 +1,9 @@
 """Deliver: released messages leave through the channel; what happened is in the ledger before and after each."""
 
-import os
-
 import dagster as dg
 
-from dagster_project.adapters.clock import utc_now
-from dagster_project.adapters.delivering import deliver
 from dagster_project.defs.resources import HomeResource
+from dagster_project.workers import Job, deliver_with
 
 
 @dg.asset(deps=["releases"], group_name="deliver", kinds={"python"}, owners=["team:lifecycle"], code_version="1")
@@ -15,19 +12,14 @@ def deliveries(context: dg.AssetExecutionContext, home: HomeResource) -> dg.Mate
 
     By default mails are written to the outbox folder and nothing is sent.
     """
-    with home.ledger() as ledger, home.channel(ledger.tick(context.run_id).as_of) as channel:
+    with home.ledger() as ledger:
         tick = ledger.tick(context.run_id)
-        counts = deliver(
-            ledger,
-            channel,
-            home.letterhead(tick.as_of),
-            worker=f"{context.run_id}:{os.getpid()}",  # a run that was given up for dead may still be at work
-            run_id=context.run_id,
-            clock=utc_now,
-            source_pack=tick.source_pack,
-        )
+    counts = deliver_with(
+        home.settings.workers, Job(home.settings, tick.as_of, tick.source_pack, run_id=context.run_id)
+    )
+    with home.ledger() as ledger:
         rows = ledger.deliveries(tick.source_pack)
     home.warehouse.write({"deliveries": rows})
     return dg.MaterializeResult(
-        metadata={"dagster/row_count": rows.num_rows, "channel": channel.name} | counts.as_dict()
+        metadata={"dagster/row_count": rows.num_rows, "channel": home.settings.channel} | counts.as_dict()
     )

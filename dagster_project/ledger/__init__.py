@@ -11,6 +11,7 @@ from dagster_project.ledger.rows import (
     TickRow,
 )
 from dagster_project.ledger.store import Ledger, open_ledger
+from dagster_project.ledger.unknowns import Unknown
 
 __all__ = [
     "Claim",
@@ -22,5 +23,6 @@ __all__ = [
     "ReviewRow",
     "Suppression",
     "TickRow",
+    "Unknown",
     "open_ledger",
 ]

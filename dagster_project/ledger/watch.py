@@ -8,24 +8,24 @@ from types import TracebackType
 from typing import Any, Self
 
 import psycopg
-import sqlalchemy.exc
 
 from dagster_project.ledger.controls import CHANNEL, stopped
 from dagster_project.ledger.database import Database, sqlite
+from dagster_project.lifecycle.errors import InputError, LostConnectionError
 
 
 class Watch:
     """The kill switch and the pauses, as of the latest commit. Used in a `with`.
 
     SQLite is asked for the number of the newest control, some 5 µs. PostgreSQL says by itself when there is one, so that a
-    look is a look at the socket. Whoever cannot be asked has stopped everything: in doubt nothing is sent.
+    look is a look at the socket.
     """
 
     def __init__(self, database: Database) -> None:
         self._database = database
         self._connection: Any = None
         self._seen: int | None = None
-        self._standing: tuple[bool, frozenset[str]] = (True, frozenset())
+        self._standing: tuple[bool, frozenset[str]] = (True, frozenset())  # until it has been asked
 
     def __enter__(self) -> Self:
         self._open()
@@ -37,16 +37,17 @@ class Watch:
         self._close()
 
     def stopped(self) -> tuple[bool, frozenset[str]]:
-        """Whether everything is killed, and the campaigns that are paused."""
+        """Whether everything is killed, and the campaigns that are paused. LostConnectionError: it must be asked again,
+        on another connection; until there is an answer, nothing may be sent."""
         try:
             if self._connection is None:
                 self._open()
             if self._has_changed():
                 with self._database.read() as connection:
                     self._standing = stopped(connection)
-        except (sqlite.Error, psycopg.Error, sqlalchemy.exc.SQLAlchemyError):
+        except (sqlite.Error, psycopg.Error, InputError) as error:
             self._close()
-            return True, frozenset()
+            raise LostConnectionError(f"ledger {self._database.url}: {error}") from error
         return self._standing
 
     def _open(self) -> None:

@@ -1,0 +1,144 @@
+"""A released audience, a recording server, a worker in a process of its own, and the one judgement after every fault."""
+
+from __future__ import annotations
+
+import dataclasses
+import itertools
+import json
+import re
+import shutil
+import subprocess
+import sys
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+import sqlalchemy as sa
+
+from dagster_project.adapters import delivering
+from dagster_project.adapters.channels.smtp import SmtpChannel, Timeouts
+from dagster_project.adapters.channels.smtp_url import SmtpServer
+from dagster_project.adapters.clock import utc_now
+from dagster_project.ledger import Ledger, open_ledger
+from tests.released import AS_OF, Recorder, release
+
+HERE = Path(__file__).parent
+LEASE_SECONDS = 1.0  # long enough for a batch, short enough to wait for its end
+LETTERHEAD = delivering.Letterhead("Ledgerline <hello@ledgerline.example>", "ledgerline.example", AS_OF)
+_numbers = itertools.count(1)
+
+
+@dataclasses.dataclass
+class Scene:
+    """One ledger with a released audience, and a recording server."""
+
+    url: str
+    count: int
+    recorder: Recorder
+
+    def worker(self, *wrapped_in: str, **options: Any) -> subprocess.Popen[str]:
+        """A worker in its own process, started by the given command if there is one."""
+        command = [*wrapped_in, sys.executable, str(HERE / "worker.py"), self.url, str(self.recorder.port)]
+        return subprocess.Popen(
+            [*command, str(LEASE_SECONDS)], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, **options
+        )
+
+    def await_first(self) -> None:
+        """Until the first mail was accepted: imports take longer than the sends that are to be hurt."""
+        give_up = time.monotonic() + 30
+        while not self.recorder.lines():
+            assert time.monotonic() < give_up, "no mail in 30 s"
+            time.sleep(0.002)
+
+    def open(self) -> Ledger:
+        return open_ledger(self.url, utc_now)
+
+    def resume(self) -> None:
+        """What the next worker does by itself once the leases are over; nobody lends a hand."""
+        with self.open() as ledger:
+            if any(message.state in ("claimed", "sending") for message in ledger.messages()):
+                time.sleep(LEASE_SECONDS + 0.05)
+            server = SmtpServer("127.0.0.1", self.recorder.port)
+            with SmtpChannel(server, timeouts=Timeouts(final_reply=5)) as channel:
+                delivering.deliver(ledger, channel, LETTERHEAD, worker="resumed", clock=utc_now)
+
+    def judge(self, *, lost_for_now: Sequence[str] = ()) -> Counter[str]:
+        """No message lost, none twice, every invariant holds; how many ended in each state.
+
+        A message may be in doubt (`unknown`), or wait to be tried again, where the fault leaves no other truth.
+        """
+        with self.open() as ledger:
+            accepted = self.recorder.accepted(ledger)
+            report = ledger.verify(accepted)
+            states = Counter(message.state for message in ledger.messages())
+        assert [one for one in report["invariants"] if not one["ok"]] == []
+        assert report["chain"]["ok"]
+        assert not [one for one, times in accepted.items() if times > 1], "twice"
+        assert sum(states.values()) == self.count
+        assert not set(states) - {"sent", "unknown", *lost_for_now}, states
+        return states
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def database(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
+
+
+@pytest.fixture
+def is_long(request: pytest.FixtureRequest) -> bool:
+    return bool(request.config.getoption("--long"))
+
+
+@pytest.fixture
+def make_scene(request: pytest.FixtureRequest, database: str, tmp_path: Path) -> Iterator[Callable[..., Scene]]:
+    """Each call is a fresh scene: a ledger copied from one that was released once, and a server with the given options."""
+    templates: dict[int, str] = {}
+    recorders: list[Recorder] = []
+
+    def make(count: int, *options: str) -> Scene:
+        if count not in templates:
+            templates[count] = _new_url(request, database, tmp_path)
+            release(templates[count], count)
+        url = _copy(request, database, tmp_path, templates[count])
+        recorder = Recorder(tmp_path / f"record-{next(_numbers)}", *options)
+        recorders.append(recorder)
+        return Scene(url, count, recorder)
+
+    yield make
+    for recorder in recorders:
+        recorder.__exit__()
+
+
+def _new_url(request: pytest.FixtureRequest, database: str, folder: Path) -> str:
+    if database == "sqlite":
+        return f"sqlite:///{folder / f'template-{next(_numbers)}.sqlite'}"
+    name = f"faults_{next(_numbers)}"
+    _administer(request, f"CREATE DATABASE {name}")
+    return re.sub(r"/postgres$", f"/{name}", request.getfixturevalue("postgresql_url"))
+
+
+def _copy(request: pytest.FixtureRequest, database: str, folder: Path, template: str) -> str:
+    if database == "sqlite":
+        path = folder / f"ledger-{next(_numbers)}.sqlite"
+        shutil.copy(template.removeprefix("sqlite:///"), path)
+        return f"sqlite:///{path}"
+    name = f"faults_{next(_numbers)}"
+    _administer(request, f"CREATE DATABASE {name} TEMPLATE {template.rpartition('/')[2]}")
+    return re.sub(r"/[^/]*$", f"/{name}", template)
+
+
+def _administer(request: pytest.FixtureRequest, statement: str) -> None:
+    server = request.getfixturevalue("postgresql_url").replace("postgresql:", "postgresql+psycopg:")
+    engine = sa.create_engine(server, isolation_level="AUTOCOMMIT", poolclass=sa.NullPool)
+    with engine.connect() as connection:
+        connection.exec_driver_sql(statement)
+
+
+def answer_of(process: subprocess.Popen[str]) -> dict[str, Any]:
+    """What a worker printed at its end."""
+    out, err = process.communicate(timeout=60)
+    assert process.returncode == 0, err
+    return json.loads(out)

@@ -1,0 +1,40 @@
+"""One worker as `postrider deliver` has it, without the command's imports: the ledger's URL, the server's port, seconds of a lease.
+
+    python worker.py LEDGER_URL PORT [LEASE_SECONDS]
+
+Prints its counts as JSON. The environment lock is not tested here, so the transport is opened without it.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from datetime import datetime
+
+from dagster_project.adapters import delivering
+from dagster_project.adapters.channels.smtp import SmtpChannel, Timeouts
+from dagster_project.adapters.channels.smtp_url import SmtpServer
+from dagster_project.adapters.clock import utc_now
+from dagster_project.ledger import open_ledger
+
+AS_OF = datetime.fromisoformat("2026-11-21T09:00:00")
+
+
+def main(url: str, port: str, lease_seconds: str = "120") -> None:
+    delivering.LEASE_SECONDS = float(lease_seconds)
+    delivering.RENEW_SECONDS = float(lease_seconds) / 4
+    letterhead = delivering.Letterhead("Ledgerline <hello@ledgerline.example>", "ledgerline.example", AS_OF)
+    patience = Timeouts(connect=5, command=2, final_reply=2, quit=1)
+    with (
+        open_ledger(url, utc_now) as ledger,
+        SmtpChannel(SmtpServer("127.0.0.1", int(port)), timeouts=patience) as channel,
+    ):
+        counts = delivering.deliver(
+            ledger, channel, letterhead, worker=f"worker:{os.getpid()}", clock=utc_now, batch=50
+        )
+    print(json.dumps(counts.as_dict()))  # noqa: T201 - its answer
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

@@ -1,0 +1,166 @@
+"""`postrider deliver` and `reconcile`: several processes, one ledger, and what a person does about what is in doubt."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from dagster_project.adapters.delivering import Counts
+from dagster_project.home import Home
+from dagster_project.workers import together
+from tests.released import Recorder, release
+
+Call = Callable[..., tuple[int, str, str]]
+
+
+@pytest.fixture
+def recorder(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Recorder]:
+    with Recorder(tmp_path / "record", *getattr(request, "param", ())) as server:
+        yield server
+
+
+@pytest.fixture
+def released(make_home: Callable[..., Home], recorder: Recorder) -> Callable[[int], Home]:
+    """A home with so many released messages, whose channel is the recording server."""
+
+    def make(count: int, **settings: object) -> Home:
+        home = make_home(
+            **{
+                "channel": "smtp",
+                "smtp_url": f"smtp://127.0.0.1:{recorder.port}?starttls=never",
+                "allow_list": "@customer.example",
+            }
+            | settings
+        )
+        home.prepare()
+        release(home.settings.ledger_location, count)
+        return home
+
+    return make
+
+
+def answer(told: tuple[int, str, str]) -> Any:
+    code, out, err = told
+    assert code == 0, err
+    return json.loads(out)
+
+
+@pytest.mark.parametrize("workers", [1, 3])
+@pytest.mark.slow
+def test_so_many_workers_send_each_message_once(
+    released: Callable[[int], Home], call: Call, recorder: Recorder, workers: int
+) -> None:
+    home = released(300)
+
+    told = answer(call("deliver", "--workers", workers, "--json"))
+
+    assert (told["sent"], told["ended_by"], told["in_doubt"]) == (300, "nothing_due", 0)
+    assert told["per_second"] > 0
+    with home.ledger() as ledger:
+        assert set(recorder.accepted(ledger).values()) == {1}
+        assert len(recorder.accepted(ledger)) == 300
+        assert ledger.verify(recorder.accepted(ledger))["ok"]
+    assert answer(call("deliver", "--json"))["sent"] == 0
+
+
+@pytest.mark.slow
+def test_a_terminated_call_lets_its_workers_end_what_is_in_flight(
+    released: Callable[[int], Home], recorder: Recorder
+) -> None:
+    home = released(3000)
+    command = [sys.executable, "-m", "dagster_project.cli", "deliver", "--workers", "3", "--json"]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=os.environ)
+    while not recorder.lines():
+        time.sleep(0.01)
+    process.send_signal(signal.SIGTERM)
+    out, _ = process.communicate(timeout=60)
+
+    assert json.loads(out)["ended_by"] == "SIGTERM"
+    with home.ledger() as ledger:
+        states = Counter(message.state for message in ledger.messages())
+        assert set(states) == {"sent", "approved"}, "nothing is in doubt, nothing is held"
+        assert ledger.verify(recorder.accepted(ledger))["ok"]
+
+
+@pytest.mark.slow
+def test_workers_whose_parent_is_killed_stop_by_themselves(released: Callable[[int], Home], recorder: Recorder) -> None:
+    home = released(3000)
+    command = [sys.executable, "-m", "dagster_project.cli", "deliver", "--workers", "3", "--json"]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=os.environ)
+    while not recorder.lines():
+        time.sleep(0.01)
+    process.kill()
+    process.communicate(timeout=60)  # its workers hold the pipe open: this is their end too
+
+    with home.ledger() as ledger:
+        states = Counter(message.state for message in ledger.messages())
+        assert set(states) == {"sent", "approved"}
+        assert ledger.verify(recorder.accepted(ledger))["ok"]
+
+
+def test_without_a_tick_there_is_nothing_to_deliver(make_home: Callable[..., Home], call: Call) -> None:
+    make_home()
+
+    code, _, err = call("deliver")
+
+    assert code == 2
+    assert "no tick of the pack demo yet" in err
+
+
+@pytest.mark.parametrize("recorder", [("--fault", "dot:lost:2")], indirect=True)
+def test_what_is_in_doubt_is_listed_and_settled_on_somebodys_word(
+    released: Callable[[int], Home], call: Call, recorder: Recorder
+) -> None:
+    home = released(3)
+    assert answer(call("deliver", "--json"))["in_doubt"] == 1
+
+    (doubtful,) = answer(call("reconcile", "--json"))["in_doubt"]
+    assert doubtful["message_id"] == "m00001"
+    assert doubtful["header_message_id"] in recorder.lines()[1]
+    assert doubtful["recipient"] == "user1@customer.example"
+    assert "m00001" in call("reconcile")[1]
+
+    for arguments in (["--as", "sent"], ["m00001"], ["m00001", "--as", "perhaps"], ["m00001", "--as", "sent"]):
+        code, _, err = call("reconcile", *arguments)
+        assert (code, "allowed:" in err) == (2, True), arguments
+    told = answer(call("reconcile", "m00001", "--as", "sent", "--by", "ana", "--evidence", "journal", "--json"))
+    assert (told["settled"], told["in_doubt"]) == ({"by_you": 1}, [])
+    code, _, err = call("reconcile", "m00001", "--as", "sent", "--by", "ana", "--evidence", "journal")
+    assert (code, "not unknown" in err) == (1, True)
+    with home.ledger() as ledger:
+        assert ledger.verify(recorder.accepted(ledger))["ok"]
+
+
+def test_the_outbox_settles_its_own_doubts(released: Callable[..., Home], call: Call) -> None:
+    """Whether a file was written is plain from whether it is there."""
+    home = released(2, channel="outbox")
+    assert answer(call("deliver", "--json"))["sent"] == 2
+    with home.ledger() as ledger:
+        database = ledger._database
+        with database.write() as write:  # as if the worker had been killed before it could say so
+            write.connection.exec_driver_sql(
+                "UPDATE messages SET state = 'unknown', sent_as_of = NULL WHERE message_id = 'm00000'"
+            )
+
+    assert answer(call("reconcile", "--json"))["settled"] == {"by_outbox": 1}
+
+
+def test_counts_of_several_workers_add_up() -> None:
+    parts = [
+        Counts({"sent": 2, "deferred": 1}, {"paused": 1}, {}, "nothing_due", 1.5),
+        Counts({"sent": 3}, {"paused": 2}, {"address_unusable": 1}, "killed", 2.5),
+    ]
+
+    assert together(parts) == Counts({"sent": 5, "deferred": 1}, {"paused": 3}, {"address_unusable": 1}, "killed", 2.5)
+    assert together(parts, "SIGINT").ended_by == "SIGINT"
+    assert together([]).ended_by == "nothing_due"
