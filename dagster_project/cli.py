@@ -167,7 +167,7 @@ def deliver(
     with rate(home, quiet=as_json) as listener:
         answer = deliver_command(home, workers, watch, _time(as_of), listener)
     _show(answer, as_json, show_delivery)
-    if answer["ended_by"] not in ("nothing_due", "SIGINT", "SIGTERM"):
+    if answer["ended_by"] not in ("nothing_due", "throttled", "SIGINT", "SIGTERM"):
         raise Refusal(f"stopped: {answer['ended_by']}")
 
 

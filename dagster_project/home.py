@@ -24,6 +24,7 @@ from dagster_project.adapters.templates import Library, load_templates
 from dagster_project.adapters.templates import check as check_templates
 from dagster_project.adapters.warehouse import Warehouse
 from dagster_project.adapters.writer import Writer, open_writer
+from dagster_project.adapters.yaml_file import read_yaml
 from dagster_project.demo.company import generate
 from dagster_project.demo.sources import DEMO, pack
 from dagster_project.ledger import Ledger, open_ledger
@@ -31,6 +32,7 @@ from dagster_project.lifecycle.campaign import CampaignPolicy, policies
 from dagster_project.lifecycle.dkim import SigningKey, read_key
 from dagster_project.lifecycle.drafting import Batch, draft_all
 from dagster_project.lifecycle.errors import InputError
+from dagster_project.lifecycle.flow import Flow, Way, parse_flow
 from dagster_project.lifecycle.links import unsubscribe_url
 from dagster_project.lifecycle.message import PlannedMessage
 from dagster_project.lifecycle.mime import read_sender
@@ -172,6 +174,23 @@ class Home:
         """What the mails of a tick at `as_of` have in common."""
         return Letterhead(self.settings.sender, self.sending_domain, as_of, self.signing_keys)
 
+    @cached_property
+    def flow(self) -> Flow:
+        """`delivery.yml` of the project; the defaults where there is none. InputError for what is wrong in it."""
+        path = self.settings.project / "delivery.yml"
+        try:
+            raw = read_yaml(path.read_text(encoding="utf-8"), path.name) if path.exists() else None
+        except (OSError, UnicodeDecodeError) as error:
+            raise InputError(f"{path.name}: {error}; allowed: a readable file in UTF-8") from None
+        return parse_flow(raw, path.name)
+
+    @property
+    def way(self) -> Way | None:
+        """The limits of the channel that the settings name; None for the outbox, which nobody receives."""
+        if self.settings.channel == "outbox":
+            return None
+        return Way(self.flow, self.settings.channel, self.sending_domain)
+
     @property
     def outbox(self) -> Path:
         return self.path / "outbox"
@@ -226,7 +245,7 @@ class Home:
         unsubscribe_url(self.settings.public_url, keys, "nobody", "nothing")
         read_allow_list(self.settings.allow_list)
         _ = self.writer
-        _ = self.signing_keys
+        _ = self.signing_keys, self.flow
 
     def ledger(self) -> Ledger:
         """A ledger to be used in a `with`."""

@@ -101,6 +101,7 @@ def _work(job: Job, home: Home, tell: Callable[[Counts], None], is_orphaned: Cal
                     worker=f"{job.run_id or 'deliver'}:{socket.gethostname()}:{os.getpid()}",
                     clock=utc_now,
                     source_pack=job.source_pack,
+                    way=home.way,
                     run_id=job.run_id,
                     on_progress=told,
                     is_orphaned=is_orphaned,

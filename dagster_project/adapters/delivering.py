@@ -20,6 +20,7 @@ from typing import Any, Generic, Protocol, TypeVar, get_args
 from dagster_project.adapters.channels.base import Channel, Receipt
 from dagster_project.lifecycle.dkim import SigningKey, signed
 from dagster_project.lifecycle.errors import InputError, LostConnectionError
+from dagster_project.lifecycle.flow import Way
 from dagster_project.lifecycle.message import Draft, Outcome, Result, Sending
 from dagster_project.lifecycle.mime import Built, build, read_sender
 from dagster_project.lifecycle.mime_encoding import BuildError
@@ -28,6 +29,8 @@ LEASE_SECONDS = 120.0  # renewed while the worker lives; past it its claims are 
 RENEW_SECONDS = 30.0
 MAX_TIMES_DOWN = 3  # in a row: then the channel is left alone until the next tick
 PATIENCE_SECONDS = 120.0  # for a database that restarts
+LONGEST_THROTTLE_SECONDS = 90.0  # limits by the second and the minute are waited for, those by the hour are not
+LOOK_SECONDS = 0.25  # between two looks for a signal while waiting
 FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS = 0.1, 5.0
 
 
@@ -67,9 +70,12 @@ T = TypeVar("T")
 class Ledger(Protocol[C_co]):
     """What delivering asks of the ledger; each call is one transaction, and asking again after a lost connection is safe."""
 
-    def claim(self, worker: str, limit: int, lease_seconds: float, source_pack: str | None) -> Sequence[C_co]: ...
+    def claim(
+        self, worker: str, limit: int, lease_seconds: float, source_pack: str | None, way: Way | None
+    ) -> Sequence[C_co]: ...
+    def throttled_until(self, source_pack: str | None, way: Way) -> datetime | None: ...
     def mark_sending(self, sends: Sequence[Sending], as_of: datetime) -> Mapping[str, str]: ...
-    def record_outcomes(self, results: Sequence[Result], as_of: datetime) -> Sequence[str]: ...
+    def record_outcomes(self, results: Sequence[Result], as_of: datetime, way: Way | None) -> Sequence[str]: ...
     def extend_claims(self, worker: str, lease_seconds: float) -> int: ...
     def release_claims(self, worker: str) -> int: ...
     def cancel(self, reasons: Mapping[str, str], run_id: str | None, as_of: datetime) -> int: ...
@@ -109,7 +115,7 @@ class Counts:
     outcomes: Mapping[Outcome, int]
     stopped: Mapping[str, int]  # by the ledger at the last look before sending: suppressed, paused, killed, …
     unbuildable: Mapping[str, int]  # by the builder's word; these are cancelled
-    ended_by: str  # nothing_due, killed, channel_down, or a signal's name
+    ended_by: str  # nothing_due, throttled, killed, channel_down, orphaned, or a signal's name
     seconds: float
 
     def as_dict(self) -> dict[str, Any]:
@@ -131,6 +137,7 @@ def deliver(
     worker: str,
     clock: Callable[[], datetime],
     source_pack: str | None = None,
+    way: Way | None = None,
     run_id: str | None = None,
     batch: int = 200,
     on_progress: Callable[[Counts], None] | None = None,
@@ -140,7 +147,8 @@ def deliver(
 
     `worker` is this process's own name: no other may use it. SIGINT and SIGTERM let the messages in flight end, give the other
     claims back and are then raised again; a second one ends at once. So does `is_orphaned`, without a signal. Whatever ends
-    the loop, claims that were not begun are given back. Raises InputError for a sender that cannot stand in a From header.
+    the loop, claims that were not begun are given back. `way` names the limits to obey; one that opens again within a minute and
+    a half is waited for. Raises InputError for a sender that cannot stand in a From header.
     """
     try:
         read_sender(letterhead.sender)
@@ -148,7 +156,7 @@ def deliver(
         raise InputError(f"POSTRIDER_SENDER: found {letterhead.sender!r}; allowed: Name <address> or address") from None
     as_of = letterhead.as_of
     with ledger.watch() as watch, _stop_requests(is_orphaned) as stop_request:
-        work = _Work(ledger, channel, watch, letterhead, worker, clock, stop_request)
+        work = _Work(ledger, channel, watch, letterhead, worker, clock, stop_request, way)
         try:
             for claims in work.claims(batch, source_pack):
                 work.handle(claims)
@@ -177,9 +185,10 @@ class _Work(Generic[C]):
         worker: str,
         clock: Callable[[], datetime],
         stop_request: Callable[[], str],
+        way: Way | None,
     ) -> None:
         self._ledger, self._channel, self._watch, self._letterhead = ledger, channel, watch, letterhead
-        self._worker, self._clock, self._stop_request = worker, clock, stop_request
+        self._worker, self._clock, self._stop_request, self._way = worker, clock, stop_request, way
         self._started = clock()
         self._renewed = 0.0
         self._outcomes: Counter[Outcome] = Counter()
@@ -192,17 +201,36 @@ class _Work(Generic[C]):
         """Claims in groups as large as the channel lets be in flight. Each message comes once: what the ledger hands back
         in the same call would only fail the same way."""
         seen: set[str] = set()
+        # With limits no more is claimed than goes out now: a claim counts against them whether or not it is sent.
+        size = batch if self._way is None else self._channel.in_flight
         while True:
             self._renew()
-            claims = _patiently(lambda: self._ledger.claim(self._worker, batch, LEASE_SECONDS, source_pack))
+            claims = _patiently(lambda: self._ledger.claim(self._worker, size, LEASE_SECONDS, source_pack, self._way))
             fresh = [claim for claim in claims if claim.message.message_id not in seen]
             if not fresh:
-                return
+                if claims or not self._is_worth_waiting(source_pack):
+                    return
+                continue
             seen.update(claim.message.message_id for claim in fresh)
-            size = self._channel.in_flight
-            for start in range(0, len(fresh), size):
+            for start in range(0, len(fresh), self._channel.in_flight):
                 self._renew()
-                yield fresh[start : start + size]
+                yield fresh[start : start + self._channel.in_flight]
+
+    def _is_worth_waiting(self, source_pack: str | None) -> bool:
+        """Sleep where a limit opens again soon. What waits for longer is left to the next tick, or to a worker that watches."""
+        if self._way is None:
+            return False
+        way = self._way
+        opens_at = _patiently(lambda: self._ledger.throttled_until(source_pack, way))
+        if opens_at is None:
+            return False
+        pause = (opens_at - self._clock()).total_seconds()
+        if pause > LONGEST_THROTTLE_SECONDS:
+            self.ended_by = "throttled"
+            return False
+        time.sleep(min(max(pause, 0.01), LOOK_SECONDS))
+        self.ended_by = self._stop_request()
+        return not self.ended_by
 
     def _renew(self) -> None:
         """Say that this worker lives, and give up the sends of those that don't."""
@@ -261,7 +289,7 @@ class _Work(Generic[C]):
             results.append(Result(key, claim.lease, receipt.outcome, receipt.detail, receipt.provider_id))
             self._outcomes[receipt.outcome] += 1
         if results:
-            _patiently(lambda: self._ledger.record_outcomes(results, self._letterhead.as_of))
+            _patiently(lambda: self._ledger.record_outcomes(results, self._letterhead.as_of, self._way))
 
     def _build(self, claims: Sequence[C]) -> dict[str, tuple[C, Built]]:
         """message_id → claim and bytes; what can't be built is remembered with the builder's word."""

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Collection, Hashable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
-import yaml
 from pydantic import ValidationError
 
 from dagster_project.adapters.compiled import FILES, HTML_BODY, SPEC, SUBJECT, TEXT_BODY, CompiledTemplate
+from dagster_project.adapters.yaml_file import read_yaml
 from dagster_project.lifecycle.errors import InputError
 from dagster_project.lifecycle.template import SUBJECT_MAX_CHARS, Context, CtaSpec, FactSpec, SlotSpec, TemplateSpec
 
@@ -84,26 +83,9 @@ def _load(folder: Path, root: Path, layouts: Mapping[str, str]) -> CompiledTempl
     return CompiledTemplate(_shown(folder, root), spec, sources, layouts)
 
 
-class _OneOfEachKey(yaml.SafeLoader):
-    """Refuses a key that stands twice: YAML would silently keep the second, and the first was somebody's intention."""
-
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
-        seen: set[str] = set()
-        for key, _ in node.value:
-            if key.value in seen:
-                raise yaml.MarkedYAMLError(problem=f"the key {key.value} twice", problem_mark=key.start_mark)
-            seen.add(key.value)
-        return super().construct_mapping(node, deep)
-
-
 def parse_spec(source: str, file: str) -> TemplateSpec:
     """template.yml as a checked object; InputError names file, key, what was found and what is allowed."""
-    try:
-        data = yaml.load(source, _OneOfEachKey)  # noqa: S506  a SafeLoader
-    except yaml.YAMLError as error:
-        mark = getattr(error, "problem_mark", None)
-        problem = getattr(error, "problem", None) or "characters YAML does not allow"
-        raise InputError(f"{file}{f':{mark.line + 1}' if mark else ''}: found {problem}, allowed: valid YAML") from None
+    data = read_yaml(source, file)
     if not isinstance(data, dict):
         raise InputError(f"{file}: found {type(data).__name__}, allowed: a mapping")
     try:

@@ -35,6 +35,7 @@ def check(home: Home, with_settings: bool) -> dict[str, Any]:
         ("triggers on the roster", _roster),
         ("triggers that can be explained", _forms),
         ("templates", _templates),
+        ("limits", _limits),
     ):
         try:
             checked[name], found = look(home)
@@ -80,6 +81,11 @@ def _templates(home: Home) -> tuple[int, list[str]]:
         for name in sorted(set(campaigns) - set(home.policies))
     ]
     return len(campaigns), problems + home.template_problems()
+
+
+def _limits(home: Home) -> tuple[int, list[str]]:
+    flow = home.flow
+    return len(flow.channels) + len(flow.domains) + len(flow.warm_up), []
 
 
 def _warnings() -> list[str]:

@@ -17,6 +17,7 @@ from dagster_project.ledger.unknowns import Settlement
 
 ENDS = {
     "nothing_due": "nothing more is due",
+    "throttled": "the limits in delivery.yml keep the rest for later",
     "killed": "[red]stopped by the kill switch[/]: postrider resume lifts it",
     "channel_down": "[red]the way out is down[/]: what was not sent is tried again",
     "SIGINT": "stopped by Ctrl-C; the rest was given back",

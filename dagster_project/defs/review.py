@@ -45,8 +45,9 @@ def releases(context: dg.AssetExecutionContext, home: HomeResource) -> dg.Materi
         tick = ledger.tick(context.run_id)
         # What now waits for its window or its cap was approved earlier, and must not go out in this tick.
         held = {row["message_id"] for row in home.decisions(tick.as_of) if row["verdict"] != "send"}
+        canary = home.flow.canary if home.way else None
         release = ledger.release(
-            context.run_id, tick.as_of, tick.source_pack, REQUIRED_GATES, RELEASE_VALID_FOR, "gates", held_back=held
+            context.run_id, tick.as_of, tick.source_pack, REQUIRED_GATES, RELEASE_VALID_FOR, "gates", held, canary
         )
     home.warehouse.write({"releases": release_rows([release])})
     return dg.MaterializeResult(

@@ -13,33 +13,32 @@ import sqlalchemy as sa
 from dagster_project.ledger.bulk import update_rows
 from dagster_project.ledger.chain import Write
 from dagster_project.ledger.controls import stopped
+from dagster_project.ledger.flow import Canaries, Quotas
 from dagster_project.ledger.messages import DRAFT_COLUMNS, MESSAGE_COLUMNS
 from dagster_project.ledger.rows import Claim, Message
 from dagster_project.ledger.schema import artifacts, attempts, drafts, messages, recipients, releases
 from dagster_project.ledger.transitions import HELD_COLUMNS, Held, Move, lock_where, move
 from dagster_project.lifecycle.errors import InputError
+from dagster_project.lifecycle.flow import Way
 from dagster_project.lifecycle.message import Draft
 
 _DUE_STATES = ("deferred", "approved")
 NOT_HELD: dict[str, Any] = {"lease_owner": None, "lease_expires_at": None}
 
 
-def claim(write: Write, worker: str, limit: int, lease_seconds: float, source_pack: str | None) -> list[Claim]:
-    """Up to `limit` messages that may go out now, the first to expire first: released, due, neither killed nor paused.
+def claim(
+    write: Write, worker: str, limit: int, lease_seconds: float, source_pack: str | None, way: Way | None = None
+) -> list[Claim]:
+    """Up to `limit` messages that may go out now, the first to expire first: released, due, neither killed nor paused, and
+    within what the limits of their way out leave. They are counted against these at once.
 
     A claim whose lease has expired is taken over under a new lease; the old worker's writes then fail. `sending` never is.
     """
     if limit < 1 or lease_seconds <= 0:
         raise InputError(f"claim of {limit} messages for {lease_seconds} s; allowed: at least 1, more than 0 s")
-    killed, paused = stopped(write.connection)
-    if killed:
+    if stopped(write.connection)[0]:
         return []
-    due = _due(write, paused, source_pack).limit(limit)
-    # One query per state: each reads the index in order and stops at the limit, however many messages wait.
-    rows = [row for state in _DUE_STATES for row in write.connection.execute(due.where(messages.c.state == state))]
-    lost = due.where(messages.c.state == "claimed", messages.c.lease_expires_at <= write.now)
-    rows += write.connection.execute(lost)
-    rows = sorted(rows, key=_urgency)[:limit]
+    rows = _chosen(write, limit, source_pack, way)
     if not rows:
         return []
     write.lock_head()
@@ -63,6 +62,70 @@ def claim(write: Write, worker: str, limit: int, lease_seconds: float, source_pa
     return claims
 
 
+def _chosen(write: Write, limit: int, source_pack: str | None, way: Way | None) -> list[Sequence[Any]]:
+    """Rows of `_CLAIM_COLUMNS`. What a limit keeps back is left out of the next look, so that it hides nobody behind it."""
+    if way is None:
+        return _most_urgent(write, limit, _due(write, source_pack))
+    write.lock_head()  # limits are shared: whoever counts, counts alone
+    quotas, canaries = Quotas(write, way), Canaries(write, way.flow.canary, "canary")
+    shut = {scope.removeprefix("domain:") for scope in quotas.resting if scope.startswith("domain:")}
+    chosen: list[Sequence[Any]] = []
+    while len(chosen) < limit and f"channel:{way.channel}" not in quotas.resting:
+        due = (
+            _due(write, source_pack).where(recipients.c.domain.not_in(sorted(shut)))
+            if shut
+            else _due(write, source_pack)
+        )
+        for release_id, campaign_id in canaries.shut:
+            due = due.where(sa.or_(messages.c.release_id != release_id, messages.c.campaign_id != campaign_id))
+        taken = [row[0] for row in chosen]
+        if taken:
+            due = due.where(messages.c.message_id.not_in(taken))
+        seen = len(canaries.shut), len(shut)
+        rows = _most_urgent(write, limit - len(chosen), due)
+        for row in rows:
+            held = Held(*row[: len(HELD_COLUMNS)])
+            if row.domain in shut or not canaries.admits(held.release_id, held.campaign_id):
+                continue
+            if quotas.admits(row.domain):
+                chosen.append(row)
+            else:
+                shut.add(row.domain)
+        if not rows or seen == (len(canaries.shut), len(shut)):
+            break
+    quotas.save()
+    canaries.save()
+    return chosen
+
+
+def throttled_until(write: Write, source_pack: str | None, way: Way) -> datetime | None:
+    """When the limit or the rest that keeps back the most urgent message ends; None when nothing is kept back by one.
+
+    A canary's wait is not one of them: it ends with a verdict.
+    """
+    if stopped(write.connection)[0]:
+        return None
+    due = _due(write, source_pack)
+    for release_id, campaign_id in Canaries(write, way.flow.canary, "canary").shut:
+        due = due.where(sa.or_(messages.c.release_id != release_id, messages.c.campaign_id != campaign_id))
+    rows = _most_urgent(write, 1, due)
+    if not rows:
+        return None
+    quotas, domain = Quotas(write, way), rows[0].domain
+    rests = [quotas.resting.get(scope, write.now) for scope in (f"channel:{way.channel}", f"domain:{domain}")]
+    return max(quotas.opens_at(domain), *rests)
+
+
+def _most_urgent(write: Write, limit: int, due: sa.Select[Any]) -> list[Any]:
+    """One query per state: each reads the index in order and stops at the limit, however many messages wait."""
+    rows: list[Any] = []
+    for state in _DUE_STATES:
+        rows += write.connection.execute(due.where(messages.c.state == state).limit(limit))
+    lost = due.where(messages.c.state == "claimed", messages.c.lease_expires_at <= write.now)
+    rows += write.connection.execute(lost.limit(limit))
+    return sorted(rows, key=_urgency)[:limit]
+
+
 _CLAIM_COLUMNS = (
     *HELD_COLUMNS,
     *MESSAGE_COLUMNS,
@@ -70,11 +133,12 @@ _CLAIM_COLUMNS = (
     recipients.c.facts,
     *(drafts.c[name].label(f"draft_{name}") for name in DRAFT_COLUMNS),
     artifacts.c.content.label("recipe"),
+    recipients.c.domain,
 )
 _POSITION = {column.name: position for position, column in enumerate(MESSAGE_COLUMNS)}
 
 
-def _due(write: Write, paused: frozenset[str], source_pack: str | None) -> sa.Select[Any]:
+def _due(write: Write, source_pack: str | None) -> sa.Select[Any]:
     """Messages with recipient, draft and recipe; the rows of `messages` are locked, those that others hold skipped."""
     query = (
         sa.select(*_CLAIM_COLUMNS)
@@ -93,6 +157,7 @@ def _due(write: Write, paused: frozenset[str], source_pack: str | None) -> sa.Se
         .order_by(messages.c.send_before, messages.c.planned_as_of, messages.c.message_id)
         .with_for_update(of=messages, skip_locked=True)
     )
+    _, paused = stopped(write.connection)
     if paused:
         query = query.where(messages.c.campaign_id.not_in(sorted(paused)))
     return query if source_pack is None else query.where(messages.c.source_pack == source_pack)
@@ -110,7 +175,7 @@ def _claim(row: Sequence[Any], lease: int, now: datetime) -> Claim:
     values = list(row[: len(MESSAGE_COLUMNS)])
     for name, value in (("state", "claimed"), ("state_reason", None), ("lease", lease), ("updated_at", now)):
         values[_POSITION[name]] = value
-    email, facts, *words, recipe = row[len(MESSAGE_COLUMNS) :]
+    email, facts, *words, recipe, _ = row[len(MESSAGE_COLUMNS) :]
     message = Message(*values, email=email, facts=json.loads(facts))
     return Claim(message, Draft(message.message_id, *words, recipe=json.loads(recipe)), lease)
 

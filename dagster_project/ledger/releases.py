@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any
@@ -12,10 +13,12 @@ import sqlalchemy as sa
 from dagster_project.ledger.bulk import insert_rows
 from dagster_project.ledger.chain import Write, canonical_json, commitment, new_salt
 from dagster_project.ledger.database import among
+from dagster_project.ledger.flow import begin_canaries
 from dagster_project.ledger.rows import GateRow, Release
 from dagster_project.ledger.schema import gates, messages, release_members, releases, ticks
 from dagster_project.ledger.transitions import lock_where
 from dagster_project.lifecycle.errors import InputError, Refusal
+from dagster_project.lifecycle.flow import Canary
 from dagster_project.lifecycle.message import content_hash
 
 
@@ -72,6 +75,7 @@ def release(
     valid_for: timedelta,
     approver: str,
     held_back: Collection[str] = (),
+    canary: Canary | None = None,
 ) -> Release:
     """Release all approved (and deferred) messages of the pack, as they are now, but those held back: they keep no release.
 
@@ -114,6 +118,8 @@ def release(
             .where(among(write.connection, messages.c.message_id, drafts))
             .values(release_id=released.release_id, retry_at=None)
         )
+    if canary is not None:
+        begin_canaries(write, released.release_id, Counter(one.campaign_id for one in members), canary)
     if kept := [one.message_id for one in waiting if one.message_id in held_back]:
         write.connection.execute(
             sa.update(messages).where(among(write.connection, messages.c.message_id, kept)).values(release_id=None)

@@ -253,6 +253,48 @@ controls = sa.Table(
     sa.Column("seq", sa.BigInteger().with_variant(sa.Integer, "sqlite"), primary_key=True, autoincrement=False),
 )
 
+# What workers share of the flow: counts and pauses of minutes and hours. No evidence, so not in the chain.
+quotas = sa.Table(
+    "quotas",
+    metadata,
+    sa.Column("scope", sa.Text, primary_key=True),  # channel:smtp | domain:gmail.com | warm_up:<ours>:<theirs>
+    sa.Column("period", sa.Text, primary_key=True),  # second | minute | hour | day
+    sa.Column("started_at", sa.DateTime, nullable=False),
+    sa.Column("used", sa.BigInteger, nullable=False),
+)
+
+holds = sa.Table(
+    "holds",
+    metadata,
+    sa.Column("scope", sa.Text, primary_key=True),
+    sa.Column("until", sa.DateTime, nullable=False),
+    sa.Column("reason", sa.Text, nullable=False),
+)
+
+canaries = sa.Table(
+    "canaries",
+    metadata,
+    sa.Column("release_id", sa.Text, sa.ForeignKey("releases.release_id"), primary_key=True),
+    sa.Column("campaign_id", sa.Text, primary_key=True),
+    sa.Column("size", sa.BigInteger, nullable=False),
+    sa.Column("let_out", sa.BigInteger, nullable=False),
+    sa.Column("begun_at", sa.DateTime, nullable=False),  # once all are out: when the last of them was
+    sa.Column("verdict", sa.Text),  # null: still watched | passed | failed
+)
+
+tallies = sa.Table(
+    "tallies",
+    metadata,
+    sa.Column("scope", sa.Text, primary_key=True),  # campaign:<id> | domain:<name>
+    sa.Column("day", sa.Date, primary_key=True),
+    sa.Column("sent", sa.BigInteger, nullable=False),
+    sa.Column("rejected", sa.BigInteger, nullable=False),
+    sa.Column("deferred", sa.BigInteger, nullable=False),
+    sa.Column("unknown", sa.BigInteger, nullable=False),
+    sa.Column("complained", sa.BigInteger, nullable=False),
+    sa.Column("failures_in_a_row", sa.BigInteger, nullable=False),
+)
+
 suppressions = sa.Table(
     "suppressions",
     metadata,

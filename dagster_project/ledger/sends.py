@@ -7,7 +7,7 @@ whatever becomes of the worker.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -18,10 +18,12 @@ from dagster_project.ledger.chain import Write, commitment, new_salt
 from dagster_project.ledger.claims import NOT_HELD
 from dagster_project.ledger.controls import stopped, suppressed_among
 from dagster_project.ledger.database import among
+from dagster_project.ledger.flow import tally
 from dagster_project.ledger.schema import attempt_evidence, attempts, messages, recipients, release_members, releases
 from dagster_project.ledger.transitions import Held, Move, lock_messages, move
 from dagster_project.lifecycle.address import canonical
 from dagster_project.lifecycle.errors import InputError
+from dagster_project.lifecycle.flow import Way
 from dagster_project.lifecycle.message import Outcome, Result, Sending, State, content_hash
 
 RETRY_BASE = timedelta(
@@ -201,7 +203,7 @@ def _read_world(write: Write, held: Mapping[str, Held], as_of: datetime) -> _Wor
     )
 
 
-def record_outcomes(write: Write, results: Sequence[Result], as_of: datetime) -> list[str]:
+def record_outcomes(write: Write, results: Sequence[Result], as_of: datetime, way: Way | None = None) -> list[str]:
     """sending → what became of each; the ids of those whose message has passed out of this worker's hands, left as they are.
 
     A worker that was given up for lost tells the truth late: unknown → what it says, under the lease it had. The same outcome
@@ -232,7 +234,24 @@ def record_outcomes(write: Write, results: Sequence[Result], as_of: datetime) ->
         moves.append(Move(one, AFTER[result.outcome], "outcome", changes=changes, payload=payload))
     move(write, moves, actor=_actor(held), as_of=as_of)
     write_outcomes(write, told)
+    if way is not None:
+        campaigns = {one.held.message_id: one.held.campaign_id for one in moves}
+        domains = _domains(write.connection, campaigns)
+        in_order = [result for result in results if result.message_id in campaigns]
+        tally(
+            write, [(campaigns[one.message_id], domains.get(one.message_id, ""), one.outcome) for one in in_order], way
+        )
     return foreign
+
+
+def _domains(connection: sa.Connection, message_ids: Collection[str]) -> dict[str, str]:
+    """message_id → recipient domain."""
+    rows = connection.execute(
+        sa.select(recipients.c.message_id, recipients.c.domain).where(
+            among(connection, recipients.c.message_id, message_ids)
+        )
+    )
+    return {row.message_id: row.domain for row in rows}
 
 
 def write_outcomes(write: Write, told: Sequence[Mapping[str, Any]]) -> None:

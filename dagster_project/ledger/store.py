@@ -40,6 +40,7 @@ from dagster_project.ledger.rows import (
 from dagster_project.ledger.transitions import OPEN
 from dagster_project.ledger.unknowns import Settlement, Unknown
 from dagster_project.ledger.watch import Watch
+from dagster_project.lifecycle.flow import Canary, Way
 from dagster_project.lifecycle.message import Draft, PlannedMessage, Result, Sending, State
 
 
@@ -211,6 +212,7 @@ class Ledger:
         valid_for: timedelta,
         approver: str,
         held_back: Collection[str] = (),
+        canary: Canary | None = None,
     ) -> Release:
         """Permit the pack's approved (and deferred) messages, but those held back, to go out until `valid_for` from now.
 
@@ -218,15 +220,22 @@ class Ledger:
         """
         with self._database.write() as write:
             return releases.release(
-                write, run_id, utc(as_of), source_pack, required_stages, valid_for, approver, held_back
+                write, run_id, utc(as_of), source_pack, required_stages, valid_for, approver, held_back, canary
             )
 
     # --- deliver
 
-    def claim(self, worker: str, limit: int, lease_seconds: float, source_pack: str | None = None) -> list[Claim]:
-        """Up to `limit` released messages for this worker alone, until the lease expires."""
+    def claim(
+        self, worker: str, limit: int, lease_seconds: float, source_pack: str | None = None, way: Way | None = None
+    ) -> list[Claim]:
+        """Up to `limit` released messages for this worker alone, until the lease expires; with a way out, within its limits."""
         with self._database.write() as write:
-            return claims.claim(write, worker, limit, lease_seconds, source_pack)
+            return claims.claim(write, worker, limit, lease_seconds, source_pack, way)
+
+    def throttled_until(self, source_pack: str | None, way: Way) -> datetime | None:
+        """When the limit that stands against the most urgent message opens; None when nothing waits for one."""
+        with self._database.write() as write:
+            return claims.throttled_until(write, source_pack, way)
 
     def mark_sending(self, sends: Sequence[Sending], as_of: datetime) -> dict[str, str]:
         """Commit to these sends; returns message_id → reason for those that must not go out. The caller must now make
@@ -235,11 +244,11 @@ class Ledger:
         with self._database.write() as write:
             return sent.mark_sending(write, sends, utc(as_of))
 
-    def record_outcomes(self, results: Sequence[Result], as_of: datetime) -> list[str]:
+    def record_outcomes(self, results: Sequence[Result], as_of: datetime, way: Way | None = None) -> list[str]:
         """sending → sent, rejected, deferred or unknown; `not_sent` → approved. Returns the ids of those that are no longer
         this worker's to tell: they are left as they are."""
         with self._database.write() as write:
-            return sent.record_outcomes(write, results, utc(as_of))
+            return sent.record_outcomes(write, results, utc(as_of), way)
 
     def extend_claims(self, worker: str, lease_seconds: float) -> int:
         """This worker is alive: what it holds is its own for so long. Gives up others' sends whose lease is over, as

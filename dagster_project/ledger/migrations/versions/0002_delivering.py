@@ -18,3 +18,41 @@ def upgrade() -> None:
     op.execute(f"UPDATE recipients SET domain = {domain}")
     op.drop_index("messages_by_state", table_name="messages")
     op.create_index("messages_due", "messages", ["state", "send_before", "planned_as_of", "message_id"], unique=False)
+    op.create_table(
+        "quotas",
+        sa.Column("scope", sa.Text(), nullable=False),
+        sa.Column("period", sa.Text(), nullable=False),
+        sa.Column("started_at", sa.DateTime(), nullable=False),
+        sa.Column("used", sa.BigInteger(), nullable=False),
+        sa.PrimaryKeyConstraint("scope", "period"),
+    )
+    op.create_table(
+        "holds",
+        sa.Column("scope", sa.Text(), nullable=False),
+        sa.Column("until", sa.DateTime(), nullable=False),
+        sa.Column("reason", sa.Text(), nullable=False),
+        sa.PrimaryKeyConstraint("scope"),
+    )
+    op.create_table(
+        "canaries",
+        sa.Column("release_id", sa.Text(), nullable=False),
+        sa.Column("campaign_id", sa.Text(), nullable=False),
+        sa.Column("size", sa.BigInteger(), nullable=False),
+        sa.Column("let_out", sa.BigInteger(), nullable=False),
+        sa.Column("begun_at", sa.DateTime(), nullable=False),
+        sa.Column("verdict", sa.Text(), nullable=True),
+        sa.ForeignKeyConstraint(["release_id"], ["releases.release_id"]),
+        sa.PrimaryKeyConstraint("release_id", "campaign_id"),
+    )
+    op.create_table(
+        "tallies",
+        sa.Column("scope", sa.Text(), nullable=False),
+        sa.Column("day", sa.Date(), nullable=False),
+        sa.Column("sent", sa.BigInteger(), nullable=False),
+        sa.Column("rejected", sa.BigInteger(), nullable=False),
+        sa.Column("deferred", sa.BigInteger(), nullable=False),
+        sa.Column("unknown", sa.BigInteger(), nullable=False),
+        sa.Column("complained", sa.BigInteger(), nullable=False),
+        sa.Column("failures_in_a_row", sa.BigInteger(), nullable=False),
+        sa.PrimaryKeyConstraint("scope", "day"),
+    )
