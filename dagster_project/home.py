@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import fcntl
 import os
 import shutil
@@ -13,7 +14,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from dagster_project.adapters.channels import Channel, open_channel
+from dagster_project.adapters.channels import Channel, Connections, open_channel
 from dagster_project.adapters.channels.lock import read_allow_list
 from dagster_project.adapters.clock import utc_now
 from dagster_project.adapters.decisions import current_verdicts
@@ -148,8 +149,11 @@ class Home:
             env=self.settings.env,
             outbox=self.outbox,
             as_of=as_of,
-            smtp_url=self.settings.smtp_url,
+            connections=Connections(
+                **{field.name: getattr(self.settings, field.name) for field in dataclasses.fields(Connections)}
+            ),
             allow_list=self.settings.allow_list,
+            backup=self.settings.backup_channel,
         )
 
     @cached_property

@@ -28,11 +28,22 @@ class Settings(BaseSettings):
     ledger_url: str | None = Field(default=None, description="SQLAlchemy URL; default is SQLite under the home")
     dbt_target: str = Field(default="local", description="target in dbt_project/profiles.yml")
     threads: int = Field(default=4, ge=1, le=64, description="threads of dbt and DuckDB")
-    channel: Literal["outbox", "smtp"] = Field(
+    channel: Literal["outbox", "smtp", "esp", "webhook", "sms"] = Field(
         default="outbox", description="outbox writes .eml files and sends nothing"
+    )
+    backup_channel: Literal["smtp", "esp", "webhook"] | None = Field(
+        default=None, description="takes what the channel certainly did not send, while that is down"
     )
     workers: int = Field(default=1, ge=1, le=64, description="processes that send, each over its own connection")
     smtp_url: SecretStr | None = Field(default=None, description="smtp://[user:password@]host:port or smtps://…")
+    esp: str | None = Field(default=None, description="provider: brevo, mailgun, postmark, resend, sendgrid, …")
+    esp_settings: SecretStr | None = Field(default=None, description="what the provider needs: api_key=…, region=…")
+    esp_url: str | None = Field(default=None, description="base URL in place of the provider's own")
+    webhook_url: SecretStr | None = Field(default=None, description="https URL that gets each message as signed JSON")
+    webhook_secret: SecretStr | None = Field(default=None, description="whsec_… of the Standard Webhooks scheme")
+    webhook_is_idempotent: bool = Field(default=False, description="the receiver acts once per Idempotency-Key")
+    sms_url: SecretStr | None = Field(default=None, description="https URL of a gateway that sends text messages")
+    sms_secret: SecretStr | None = Field(default=None, description="whsec_… that signs the posts to it")
     allow_list: str = Field(
         default="", description="addresses or @domains, comma-separated, mailable outside production"
     )

@@ -44,6 +44,9 @@ LIBRARIES = {
     "duckdb": ("adapters/warehouse.py", "demo/", "expectations/"),
     "matplotlib": ("defs/plots.py",),
     "smtplib": ("adapters/channels/",),
+    "anymail": ("adapters/channels/esp_anymail.py",),
+    "django": ("adapters/channels/esp_anymail.py",),
+    "requests": ("adapters/channels/esp_anymail.py",),
     "typer": ("cli.py",),
 }
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import base64
 from collections.abc import Iterable, Iterator
 from datetime import datetime
 from pathlib import Path
@@ -12,7 +13,7 @@ import pytest
 from pydantic import SecretStr
 
 import dagster_project
-from dagster_project.adapters.channels import Receipt, open_channel
+from dagster_project.adapters.channels import Connections, Receipt, open_channel
 from dagster_project.adapters.channels.lock import LockedChannel, read_allow_list
 from dagster_project.adapters.channels.outbox import OutboxChannel
 from dagster_project.adapters.channels.smtp import SmtpChannel
@@ -22,7 +23,19 @@ from dagster_project.lifecycle.mime import Built
 from dagster_project.settings import Settings
 
 AS_OF = datetime.fromisoformat("2026-11-21T09:00:00")
-URL = SecretStr("smtp://127.0.0.1:2525")
+SECRET = SecretStr("whsec_" + base64.b64encode(b"0123456789abcdef" * 2).decode())
+ALL = Connections(
+    smtp_url=SecretStr("smtp://127.0.0.1:2525"),
+    esp="resend",
+    esp_settings=SecretStr("api_key=re_123456789"),
+    webhook_url=SecretStr("http://127.0.0.1:2526/hook"),
+    webhook_secret=SECRET,
+    sms_url=SecretStr("http://127.0.0.1:2527/sms"),
+    sms_secret=SECRET,
+)
+
+
+MAKERS = {"SmtpChannel", "EspChannel", "WebhookChannel", "SmsChannel", "SMTP", "SMTP_SSL"}
 
 
 class Sent:
@@ -123,13 +136,13 @@ def test_a_list_that_says_something_else_is_refused(listed: str) -> None:
 @pytest.mark.parametrize("env", ["development", "staging", "Production", "PRODUCTION", "prod", ""])
 def test_every_environment_but_production_is_locked(env: str, tmp_path: Path) -> None:
     assert isinstance(
-        open_channel("smtp", env=env, outbox=tmp_path, as_of=AS_OF, smtp_url=URL, allow_list=""), LockedChannel
+        open_channel("smtp", env=env, outbox=tmp_path, as_of=AS_OF, connections=ALL, allow_list=""), LockedChannel
     )
 
 
 def test_production_is_open_and_the_outbox_needs_no_lock(tmp_path: Path) -> None:
     """The outbox sends nothing, so everyone may be written to it."""
-    production = open_channel("smtp", env="production", outbox=tmp_path, as_of=AS_OF, smtp_url=URL)
+    production = open_channel("smtp", env="production", outbox=tmp_path, as_of=AS_OF, connections=ALL)
     outbox = open_channel("outbox", env="development", outbox=tmp_path, as_of=AS_OF)
 
     assert isinstance(production, SmtpChannel)
@@ -142,7 +155,8 @@ def test_every_channel_that_the_settings_allow_can_be_opened_and_is_locked(tmp_p
     """A channel added later without a lock fails here."""
     names = get_args(Settings.model_fields["channel"].annotation)
     kinds = {
-        name: type(open_channel(name, env="development", outbox=tmp_path, as_of=AS_OF, smtp_url=URL)) for name in names
+        name: type(open_channel(name, env="development", outbox=tmp_path, as_of=AS_OF, connections=ALL))
+        for name in names
     }
 
     assert kinds.pop("outbox") is OutboxChannel
@@ -156,10 +170,12 @@ def test_nobody_makes_a_transport_past_the_door() -> None:
         str(path.relative_to(package))
         for path in package.rglob("*.py")
         for node in ast.walk(ast.parse(path.read_text()))
-        if isinstance(node, ast.Call) and ast.unparse(node.func).split(".")[-1] in {"SmtpChannel", "SMTP", "SMTP_SSL"}
+        if isinstance(node, ast.Call) and ast.unparse(node.func).split(".")[-1] in MAKERS
     }
 
-    assert made == {"adapters/channels/opening.py", "adapters/channels/smtp.py"}
+    assert made == {"adapters/channels/opening.py", "adapters/channels/smtp.py"}, (
+        "smtp.py makes the library's connection"
+    )
 
 
 def test_an_unknown_channel_is_refused(tmp_path: Path) -> None:

@@ -30,6 +30,7 @@ def test_the_project_that_ships_is_well(make_home: Callable[..., Home]) -> None:
         "triggers on the roster": 11,
         "triggers that can be explained": 11,
         "templates": 11,
+        "limits": 0,
     }
     shown = str(answer["settings"])
     assert "OPENAI_API_KEY" in shown

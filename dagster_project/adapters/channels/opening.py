@@ -2,17 +2,37 @@
 
 from __future__ import annotations
 
+import dataclasses
 from datetime import datetime
 from pathlib import Path
 
 from pydantic import SecretStr
 
 from dagster_project.adapters.channels.base import Channel
+from dagster_project.adapters.channels.esp import EspChannel, read_esp_settings
+from dagster_project.adapters.channels.failover import FailoverChannel
 from dagster_project.adapters.channels.lock import LockedChannel, read_allow_list
 from dagster_project.adapters.channels.outbox import OutboxChannel
+from dagster_project.adapters.channels.sms import SmsChannel
 from dagster_project.adapters.channels.smtp import SmtpChannel
 from dagster_project.adapters.channels.smtp_url import read_smtp_url
+from dagster_project.adapters.channels.webhook import WebhookChannel
 from dagster_project.lifecycle.errors import InputError
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Connections:
+    """Where each transport finds its server, as the settings of the same names say it. Only what is opened is read."""
+
+    smtp_url: SecretStr | None = None
+    esp: str | None = None
+    esp_settings: SecretStr | None = None
+    esp_url: str | None = None
+    webhook_url: SecretStr | None = None
+    webhook_secret: SecretStr | None = None
+    webhook_is_idempotent: bool = False
+    sms_url: SecretStr | None = None
+    sms_secret: SecretStr | None = None
 
 
 def open_channel(
@@ -21,19 +41,47 @@ def open_channel(
     env: str,
     outbox: Path,
     as_of: datetime,
-    smtp_url: SecretStr | None = None,
+    connections: Connections | None = None,
     allow_list: str = "",
+    backup: str | None = None,
 ) -> Channel:
     """The channel `name`, to be used in a `with`. Outside `production` it refuses whoever is not on the allow-list.
 
-    `outbox` is the folder for .eml files; that channel sends nothing, so it has no lock. Raises InputError for an
-    unknown channel, a missing or wrong URL, a wrong allow-list; entering the channel raises it when no server answers.
+    `outbox` is the folder for .eml files; that channel sends nothing, so it has no lock and needs no `backup`. Raises
+    InputError for an unknown channel or a wrong setting of it; entering the channel raises it when no server answers.
     """
+    if name == "outbox":
+        return OutboxChannel(outbox, as_of)
+    servers = connections or Connections()
+    channel = _transport(name, servers)
+    if backup is not None:
+        if backup == name:
+            raise InputError(
+                f"POSTRIDER_BACKUP_CHANNEL: found {backup!r}, which is the channel itself; allowed: another"
+            )
+        channel = FailoverChannel(channel, _transport(backup, servers, "POSTRIDER_BACKUP_CHANNEL"))
+    return channel if env == "production" else LockedChannel(channel, read_allow_list(allow_list))
+
+
+def _transport(name: str, servers: Connections, setting: str = "POSTRIDER_CHANNEL") -> Channel:
     match name:
-        case "outbox":
-            return OutboxChannel(outbox, as_of)
         case "smtp":
-            transport = SmtpChannel(read_smtp_url(smtp_url.get_secret_value() if smtp_url else None))
+            return SmtpChannel(read_smtp_url(_shown(servers.smtp_url)))
+        case "esp":
+            return EspChannel(
+                servers.esp or "", read_esp_settings(_shown(servers.esp_settings)), api_url=servers.esp_url
+            )
+        case "webhook":
+            return WebhookChannel(
+                _shown(servers.webhook_url),
+                _shown(servers.webhook_secret),
+                receiver_is_idempotent=servers.webhook_is_idempotent,
+            )
+        case "sms":
+            return SmsChannel(_shown(servers.sms_url), _shown(servers.sms_secret))
         case _:
-            raise InputError(f"POSTRIDER_CHANNEL: found {name!r}; allowed: outbox, smtp")
-    return transport if env == "production" else LockedChannel(transport, read_allow_list(allow_list))
+            raise InputError(f"{setting}: found {name!r}; allowed: outbox, smtp, esp, webhook, sms")
+
+
+def _shown(secret: SecretStr | None) -> str:
+    return secret.get_secret_value() if secret else ""
