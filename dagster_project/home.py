@@ -196,6 +196,11 @@ class Home:
         return Way(self.flow, self.settings.channel, self.sending_domain)
 
     @property
+    def notes(self) -> Path:
+        """Where workers note how far they have come."""
+        return self.path / "workers"
+
+    @property
     def outbox(self) -> Path:
         return self.path / "outbox"
 

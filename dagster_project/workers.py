@@ -102,6 +102,7 @@ def _work(job: Job, home: Home, tell: Callable[[Counts], None], is_orphaned: Cal
                     clock=utc_now,
                     source_pack=job.source_pack,
                     way=home.way,
+                    notes=home.notes,
                     run_id=job.run_id,
                     on_progress=told,
                     is_orphaned=is_orphaned,

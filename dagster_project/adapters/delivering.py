@@ -14,10 +14,12 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import datetime
+from pathlib import Path
 from types import FrameType
 from typing import Any, Generic, Protocol, TypeVar, get_args
 
 from dagster_project.adapters.channels.base import Channel, Receipt
+from dagster_project.adapters.notes import Note, noting, what_is_known
 from dagster_project.lifecycle.dkim import SigningKey, signed
 from dagster_project.lifecycle.errors import InputError, LostConnectionError
 from dagster_project.lifecycle.flow import Way
@@ -56,6 +58,17 @@ class Claim(Protocol):
     def lease(self) -> int: ...
 
 
+class Doubt(Protocol):
+    """A message of which nobody knows whether it went out."""
+
+    @property
+    def message_id(self) -> str: ...
+    @property
+    def worker(self) -> str: ...
+    @property
+    def reason(self) -> str | None: ...
+
+
 class Watch(Protocol):
     """The switches as they stand at this moment."""
 
@@ -77,6 +90,8 @@ class Ledger(Protocol[C_co]):
     def mark_sending(self, sends: Sequence[Sending], as_of: datetime) -> Mapping[str, str]: ...
     def record_outcomes(self, results: Sequence[Result], as_of: datetime, way: Way | None) -> Sequence[str]: ...
     def extend_claims(self, worker: str, lease_seconds: float) -> int: ...
+    def unknown(self, source_pack: str | None) -> Sequence[Doubt]: ...
+    def settle(self, settlements: Mapping[str, Any], actor: str, evidence: str, as_of: datetime) -> int: ...
     def release_claims(self, worker: str) -> int: ...
     def cancel(self, reasons: Mapping[str, str], run_id: str | None, as_of: datetime) -> int: ...
     def watch(self) -> contextlib.AbstractContextManager[Watch]: ...
@@ -140,6 +155,7 @@ def deliver(
     way: Way | None = None,
     run_id: str | None = None,
     batch: int = 200,
+    notes: Path | None = None,
     on_progress: Callable[[Counts], None] | None = None,
     is_orphaned: Callable[[], bool] = lambda: False,
 ) -> Counts:
@@ -148,15 +164,17 @@ def deliver(
     `worker` is this process's own name: no other may use it. SIGINT and SIGTERM let the messages in flight end, give the other
     claims back and are then raised again; a second one ends at once. So does `is_orphaned`, without a signal. Whatever ends
     the loop, claims that were not begun are given back. `way` names the limits to obey; one that opens again within a minute and
-    a half is waited for. Raises InputError for a sender that cannot stand in a From header.
+    a half is waited for. `notes` is a folder of this machine where workers say how far they have come; with it only what a killed one
+    had on its way stays in doubt. Raises InputError for a sender that cannot stand in a From header.
     """
     try:
         read_sender(letterhead.sender)
     except BuildError:
         raise InputError(f"POSTRIDER_SENDER: found {letterhead.sender!r}; allowed: Name <address> or address") from None
     as_of = letterhead.as_of
-    with ledger.watch() as watch, _stop_requests(is_orphaned) as stop_request:
-        work = _Work(ledger, channel, watch, letterhead, worker, clock, stop_request, way)
+    note = noting(notes, worker) if notes is not None else contextlib.nullcontext()
+    with ledger.watch() as watch, _stop_requests(is_orphaned) as stop_request, note as kept:
+        work = _Work(ledger, channel, watch, letterhead, worker, clock, stop_request, way, notes, kept)
         try:
             for claims in work.claims(batch, source_pack):
                 work.handle(claims)
@@ -186,9 +204,12 @@ class _Work(Generic[C]):
         clock: Callable[[], datetime],
         stop_request: Callable[[], str],
         way: Way | None,
+        notes: Path | None,
+        note: Note | None,
     ) -> None:
         self._ledger, self._channel, self._watch, self._letterhead = ledger, channel, watch, letterhead
         self._worker, self._clock, self._stop_request, self._way = worker, clock, stop_request, way
+        self._notes, self._note = notes, note
         self._started = clock()
         self._renewed = 0.0
         self._outcomes: Counter[Outcome] = Counter()
@@ -235,8 +256,10 @@ class _Work(Generic[C]):
     def _renew(self) -> None:
         """Say that this worker lives, and give up the sends of those that don't."""
         if time.monotonic() - self._renewed >= RENEW_SECONDS:
-            _patiently(lambda: self._ledger.extend_claims(self._worker, LEASE_SECONDS))
+            lost = _patiently(lambda: self._ledger.extend_claims(self._worker, LEASE_SECONDS))
             self._renewed = time.monotonic()
+            if lost and self._notes is not None:
+                settle_by_notes(self._ledger, self._notes, self._letterhead.as_of)
 
     def handle(self, claims: Sequence[C]) -> None:
         """One group from claims to recorded outcomes, or to the reasons why they were not sent."""
@@ -258,6 +281,8 @@ class _Work(Generic[C]):
         try:
             for mail, receipt in self._channel.transmit(self._one_by_one(marked)):
                 receipts[mail.message_id] = receipt
+                if self._note is not None:
+                    self._note.end(mail.message_id, receipt.outcome)
                 self._times_down = self._times_down + 1 if receipt.is_channel_down else 0
                 if self._times_down == MAX_TIMES_DOWN:
                     self.ended_by = "channel_down"
@@ -276,6 +301,8 @@ class _Work(Generic[C]):
                 return
             if claim.message.campaign_id not in paused:
                 self._begun.add(key)
+                if self._note is not None:
+                    self._note.begin(key)
                 yield mail
 
     def _record(self, marked: Mapping[str, tuple[C, Built]], receipts: Mapping[str, Receipt]) -> None:
@@ -310,6 +337,15 @@ class _Work(Generic[C]):
             self.ended_by or "nothing_due",
             (self._clock() - self._started).total_seconds(),
         )
+
+
+def settle_by_notes(ledger: Ledger[Any], notes: Path, as_of: datetime) -> dict[str, int]:
+    """What lost workers of this machine noted settles their messages: how many were sent, rejected, not sent."""
+    doubtful = [(one.message_id, one.worker) for one in ledger.unknown(None) if one.reason == "worker_lost"]
+    known = what_is_known(notes, doubtful)
+    if known:
+        ledger.settle(known, "postrider", "as its worker noted before it was lost", as_of)
+    return dict(Counter(known.values()))
 
 
 def _patiently(ask: Callable[[], T]) -> T:

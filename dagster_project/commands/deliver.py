@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 from typing import Any, get_args
 
 from dagster_project.adapters.clock import utc_now
-from dagster_project.adapters.delivering import LEASE_SECONDS, Counts
+from dagster_project.adapters.delivering import LEASE_SECONDS, Counts, settle_by_notes
 from dagster_project.home import Home
 from dagster_project.ledger import Unknown
 from dagster_project.ledger.unknowns import Settlement
@@ -47,6 +47,8 @@ def reconcile(
     with home.ledger() as ledger:
         lost = ledger.extend_claims("reconcile", LEASE_SECONDS)
         settled: dict[str, int] = {}
+        if by_notes := settle_by_notes(ledger, home.notes, utc_now()):
+            settled["by_notes"] = sum(by_notes.values())
         if messages or word:
             settled["by_you"] = _settle_named(home, messages, word, actor, evidence)
         doubtful = ledger.unknown(home.pack.name)

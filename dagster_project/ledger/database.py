@@ -31,6 +31,7 @@ sqlite: Any = _newest
 
 BUSY_TIMEOUT_MS = 30_000  # longer than any batch of ours holds the lock
 CONNECT_TIMEOUT_S = 10
+CHECKPOINT_PAGES = 8_000  # 32 MB of log: with SQLite's 1,000 every batch of mails would be written twice at once
 MIGRATION_LOCK = 7_306_155_001  # advisory lock on PostgreSQL: two processes may open an empty ledger at once
 
 
@@ -48,7 +49,7 @@ def durability_pragmas(sqlite_version: tuple[int, ...]) -> tuple[str, ...]:
     back and roll a committed `sending` mark away, and the message would go out twice. With WAL, FULL gives the same promise.
     """
     if sqlite_version >= (3, 51, 3):
-        return "PRAGMA journal_mode=WAL", "PRAGMA synchronous=FULL"
+        return "PRAGMA journal_mode=WAL", "PRAGMA synchronous=FULL", f"PRAGMA wal_autocheckpoint={CHECKPOINT_PAGES}"
     return "PRAGMA journal_mode=DELETE", "PRAGMA synchronous=EXTRA"
 
 

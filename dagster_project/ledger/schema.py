@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import sqlalchemy as sa
 
-HEAD_REVISION = "0002"  # newest migration; opening a ledger at it does not need to load Alembic
+HEAD_REVISION = "0003"  # newest migration; opening a ledger at it does not need to load Alembic
 VERSION_TABLE = "ledger_revision"  # not Alembic's default name: another program's version table is no ledger
 
 metadata = sa.MetaData()
@@ -54,7 +54,6 @@ events = sa.Table(
     sa.Column("prev_hash", sa.Text, nullable=False),
     sa.Column("hash", sa.Text, nullable=False),
     sa.Index("events_by_message", "message_id", "seq"),
-    sa.Index("events_by_kind", "kind", "seq"),
 )
 
 ticks = sa.Table(
@@ -113,7 +112,7 @@ messages = sa.Table(
     sa.Column("state_as_of", sa.DateTime, nullable=False),  # the tick of the last change of state
     sa.Column("updated_at", sa.DateTime, nullable=False),
     sa.Index("messages_due", "state", "send_before", "planned_as_of", "message_id"),
-    sa.Index("messages_by_pack", "source_pack", "state"),
+    sa.Index("messages_by_pack", "source_pack", "message_id"),
 )
 
 recipients = sa.Table(
@@ -232,11 +231,41 @@ attempt_evidence = sa.Table(
     sa.Column("mail_from", sa.Text, nullable=False),
     sa.Column("rcpt_to", sa.Text, nullable=False),
     sa.Column("raw", sa.LargeBinary, nullable=False),
+    *_evidence(),
+    sa.ForeignKeyConstraint(["message_id", "attempt"], ["attempts.message_id", "attempts.attempt"]),
+)
+
+# Beside the bytes and not in their row: whatever changes in such a row, SQLite writes all 15 kB of it again. The newest of an
+# attempt counts; earlier ones (in doubt, then settled) stay.
+attempt_outcomes = sa.Table(
+    "attempt_outcomes",
+    metadata,
+    sa.Column("message_id", sa.Text, primary_key=True),
+    sa.Column("attempt", sa.Integer, primary_key=True, autoincrement=False),
+    sa.Column("outcome", sa.Text, nullable=False),
     sa.Column("detail", sa.Text),  # the server's words, which often repeat the address
     sa.Column("provider_id", sa.Text),
-    *_evidence(),
-    sa.Column("outcome_seq", sa.BigInteger),
+    sa.Column("salt", sa.Text, nullable=False),
+    sa.Column("seq", sa.BigInteger, primary_key=True, autoincrement=False),
     sa.ForeignKeyConstraint(["message_id", "attempt"], ["attempts.message_id", "attempts.attempt"]),
+)
+
+# What the in-app inbox shows. `read_at` is the reader's own and outside the commitment; expired rows are purged.
+inbox = sa.Table(
+    "inbox",
+    metadata,
+    sa.Column("message_id", sa.Text, sa.ForeignKey("messages.message_id"), primary_key=True),
+    sa.Column("user_id", sa.Text, nullable=False),
+    sa.Column("subject", sa.Text, nullable=False),
+    sa.Column("text", sa.Text, nullable=False),
+    sa.Column("html", sa.Text, nullable=False),
+    sa.Column("cta_url", sa.Text),  # the link to follow, where one was found
+    sa.Column("created_at", sa.DateTime, nullable=False),
+    sa.Column("expires_at", sa.DateTime, nullable=False),
+    sa.Column("read_at", sa.DateTime),
+    *_evidence(),
+    sa.Index("inbox_by_user", "user_id", "created_at"),
+    sa.Index("inbox_by_expiry", "expires_at"),
 )
 
 # A log, not a switchboard: in force is the newest row per name and campaign, unless its value is 'off'.

@@ -19,7 +19,15 @@ from dagster_project.ledger.claims import NOT_HELD
 from dagster_project.ledger.controls import stopped, suppressed_among
 from dagster_project.ledger.database import among
 from dagster_project.ledger.flow import tally
-from dagster_project.ledger.schema import attempt_evidence, attempts, messages, recipients, release_members, releases
+from dagster_project.ledger.schema import (
+    attempt_evidence,
+    attempt_outcomes,
+    attempts,
+    messages,
+    recipients,
+    release_members,
+    releases,
+)
 from dagster_project.ledger.transitions import Held, Move, lock_messages, move
 from dagster_project.lifecycle.address import canonical
 from dagster_project.lifecycle.errors import InputError
@@ -220,7 +228,7 @@ def record_outcomes(write: Write, results: Sequence[Result], as_of: datetime, wa
         result = by_id[key]
         if result.outcome not in AFTER:
             raise InputError(f"outcome {result.outcome!r}; allowed: {', '.join(AFTER)}")
-        was, salt, lease = open_attempts.get(key, (None, None, 0))
+        was, lease = open_attempts.get(key, (None, 0))
         if lease == result.lease and was == result.outcome and one.state == AFTER[result.outcome]:
             continue
         if (lease, one.lease) != (result.lease, result.lease) or one.state not in ("sending", "unknown"):
@@ -228,8 +236,9 @@ def record_outcomes(write: Write, results: Sequence[Result], as_of: datetime, wa
             continue
         row = {"message_id": key, "attempt": one.attempts, "detail": result.detail, "provider_id": result.provider_id}
         payload = {"attempt": one.attempts, "outcome": result.outcome}
-        payload |= {"commitment": commitment(salt or new_salt(), outcome_fields(row))}
-        told.append(row | {"outcome": result.outcome, "outcome_seq": seq + len(moves), "finished_at": write.now})
+        salt = new_salt()
+        payload |= {"commitment": commitment(salt, outcome_fields(row))}
+        told.append(row | {"outcome": result.outcome, "salt": salt, "seq": seq + len(moves)})
         changes = _after(result.outcome, one, as_of, write.now)
         moves.append(Move(one, AFTER[result.outcome], "outcome", changes=changes, payload=payload))
     move(write, moves, actor=_actor(held), as_of=as_of)
@@ -255,11 +264,11 @@ def _domains(connection: sa.Connection, message_ids: Collection[str]) -> dict[st
 
 
 def write_outcomes(write: Write, told: Sequence[Mapping[str, Any]]) -> None:
-    """What the current attempt of each message came to, as told; its event has the number `outcome_seq`."""
-    compared = {"message_id": "was_id", "attempt": "was_attempt"}
-    rows = [{**row, "was_id": row["message_id"], "was_attempt": row["attempt"]} for row in told]
+    """What the current attempt of each message came to: rows of `attempt_outcomes`."""
+    compared = {"message_id": "message_id", "attempt": "attempt"}
+    rows = [{**row, "finished_at": write.now} for row in told]
     update_rows(write.connection, attempts, ("outcome", "finished_at"), rows, compared)
-    update_rows(write.connection, attempt_evidence, ("detail", "provider_id", "outcome_seq"), rows, compared)
+    insert_rows(write.connection, attempt_outcomes, told)
 
 
 def _after(outcome: Outcome, held: Held, as_of: datetime, now: datetime) -> dict[str, Any]:
@@ -272,24 +281,15 @@ def _after(outcome: Outcome, held: Held, as_of: datetime, now: datetime) -> dict
     return changes
 
 
-def _open_attempts(
-    connection: sa.Connection, held: Mapping[str, Held]
-) -> dict[str, tuple[Outcome | None, str | None, int]]:
-    """message_id → outcome so far, salt (None where the person was erased) and lease of its last attempt."""
+def _open_attempts(connection: sa.Connection, held: Mapping[str, Held]) -> dict[str, tuple[Outcome | None, int]]:
+    """message_id → outcome so far and lease of its last attempt."""
     rows = connection.execute(
-        sa.select(attempts.c.message_id, attempts.c.outcome, attempt_evidence.c.salt, attempts.c.lease)
+        sa.select(attempts.c.message_id, attempts.c.outcome, attempts.c.lease)
         .join_from(
             messages,
             attempts,
             sa.and_(attempts.c.message_id == messages.c.message_id, attempts.c.attempt == messages.c.attempts),
         )
-        .outerjoin(
-            attempt_evidence,
-            sa.and_(
-                attempt_evidence.c.message_id == attempts.c.message_id,
-                attempt_evidence.c.attempt == attempts.c.attempt,
-            ),
-        )
         .where(among(connection, messages.c.message_id, held))
     )
-    return {row.message_id: (row.outcome, row.salt, row.lease) for row in rows}
+    return {row.message_id: (row.outcome, row.lease) for row in rows}

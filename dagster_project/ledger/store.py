@@ -13,6 +13,7 @@ from dagster_project.ledger import (
     artifacts,
     claims,
     controls,
+    inbox,
     invariants,
     landing,
     releases,
@@ -25,6 +26,7 @@ from dagster_project.ledger import messages as mail  # `messages` is what caller
 from dagster_project.ledger import sends as sent
 from dagster_project.ledger.claims import Waiting
 from dagster_project.ledger.database import Database, utc
+from dagster_project.ledger.inbox import Inbox
 from dagster_project.ledger.reviews import Route
 from dagster_project.ledger.rows import (
     Claim,
@@ -270,6 +272,35 @@ class Ledger:
         """claimed → approved for what this worker holds and has not begun to send; returns how many."""
         with self._database.write() as write:
             return claims.release_claims(write, worker)
+
+    # --- the in-app inbox
+
+    def deliver_to_inbox(
+        self, message_id: str, subject: str, text: str, html: str, expires_at: datetime | None = None
+    ) -> bool:
+        """Put a message that is being sent into its person's inbox; False when it was put before. Refusal when it can't ever be."""
+        with self._database.write() as write:
+            return inbox.deliver_to_inbox(write, message_id, subject, text, html, expires_at and utc(expires_at))
+
+    def inbox(self, user_id: str, limit: int = 20) -> Inbox:
+        """What this person can read now, the newest first."""
+        with self._database.read() as connection:
+            return inbox.read_inbox(connection, user_id, self._database.now(), limit)
+
+    def mark_read(self, user_id: str, message_id: str) -> bool:
+        """False when this person has no such message (any more)."""
+        with self._database.write() as write:
+            return inbox.mark_read(write, user_id, message_id)
+
+    def taken_by_inbox(self, message_ids: Collection[str]) -> frozenset[str]:
+        """Those of these messages that were ever put into an inbox, whatever became of them there."""
+        with self._database.read() as connection:
+            return inbox.put_among(connection, message_ids)
+
+    def purge_inbox(self) -> int:
+        """Delete what has expired; returns how many messages."""
+        with self._database.write() as write:
+            return inbox.purge_expired(write)
 
     # --- messages in doubt
 

@@ -98,8 +98,6 @@ def _attempts(connection: sa.Connection, message_id: str) -> list[dict[str, Any]
             schema.attempts,
             evidence.c.mail_from,
             evidence.c.rcpt_to,
-            evidence.c.detail,
-            evidence.c.provider_id,
             sa.func.length(evidence.c.raw).label("bytes"),
         )
         .outerjoin_from(
@@ -112,7 +110,16 @@ def _attempts(connection: sa.Connection, message_id: str) -> list[dict[str, Any]
         .where(schema.attempts.c.message_id == message_id)
         .order_by(schema.attempts.c.attempt)
     )
-    return [_without(dict(row), "message_id") for row in connection.execute(query).mappings()]
+    said = schema.attempt_outcomes
+    outcomes = connection.execute(
+        sa.select(said).where(said.c.message_id == message_id).order_by(said.c.seq)
+    ).mappings()
+    last = {row["attempt"]: {name: row[name] for name in ("detail", "provider_id")} for row in outcomes}
+    nothing = {"detail": None, "provider_id": None}
+    return [
+        _without(dict(row), "message_id") | last.get(row["attempt"], nothing)
+        for row in connection.execute(query).mappings()
+    ]
 
 
 def _plain(value: Any) -> Any:

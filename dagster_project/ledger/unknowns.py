@@ -11,7 +11,7 @@ import sqlalchemy as sa
 
 from dagster_project.ledger.chain import Write, commitment, new_salt
 from dagster_project.ledger.claims import NOT_HELD
-from dagster_project.ledger.schema import attempt_evidence, attempts, messages
+from dagster_project.ledger.schema import attempt_evidence, attempt_outcomes, attempts, messages
 from dagster_project.ledger.sends import outcome_fields, write_outcomes
 from dagster_project.ledger.transitions import Move, lock_messages, move
 from dagster_project.lifecycle.errors import InputError, Refusal
@@ -41,6 +41,19 @@ class Unknown:
     started_at: datetime
 
 
+def _last_words() -> sa.Label[Any]:
+    """What was said last of the attempt in the same query."""
+    said = attempt_outcomes
+    return (
+        sa.select(said.c.detail)
+        .where(said.c.message_id == attempts.c.message_id, said.c.attempt == attempts.c.attempt)
+        .order_by(said.c.seq.desc())
+        .limit(1)
+        .scalar_subquery()
+        .label("detail")
+    )
+
+
 def list_unknown(connection: sa.Connection, source_pack: str | None) -> list[Unknown]:
     """Every message in `unknown`, the oldest attempt first."""
     query = (
@@ -55,7 +68,7 @@ def list_unknown(connection: sa.Connection, source_pack: str | None) -> list[Unk
             attempts.c.raw_hash,
             attempt_evidence.c.rcpt_to,
             attempt_evidence.c.raw,
-            attempt_evidence.c.detail,
+            _last_words(),
             attempts.c.started_at,
         )
         .join_from(
@@ -94,24 +107,13 @@ def settle(write: Write, settlements: Mapping[str, Settlement], actor: str, evid
         if one.state != "unknown":
             raise Refusal(f"message {key} is {one.state}, not unknown: there is nothing to settle")
         outcome: Outcome = "unknown" if word == "resend" else word
-        salt, detail, provider_id = _evidence(write.connection, key, one.attempts)
-        words = "; ".join(filter(None, (detail, f"settled by {actor}: {evidence}")))
-        row = {"message_id": key, "attempt": one.attempts, "detail": words, "provider_id": provider_id}
+        salt = new_salt()
+        row = {"message_id": key, "attempt": one.attempts, "detail": f"{actor}: {evidence}", "provider_id": None}
         payload = {"attempt": one.attempts, "outcome": outcome, "settled": word}
         payload |= {"commitment": commitment(salt, outcome_fields(row))}
-        told.append(row | {"outcome": outcome, "outcome_seq": seq + len(moves), "finished_at": write.now})
+        told.append(row | {"outcome": outcome, "salt": salt, "seq": seq + len(moves)})
         changes: dict[str, Any] = dict(NOT_HELD) | ({"sent_as_of": as_of} if word == "sent" else {"retry_at": None})
         moves.append(Move(one, _TO[word], "settled", reason=f"settled:{word}", changes=changes, payload=payload))
     move(write, moves, actor=actor, as_of=as_of)
     write_outcomes(write, told)
     return len(moves)
-
-
-def _evidence(connection: sa.Connection, message_id: str, attempt: int) -> tuple[str, str | None, str | None]:
-    """Salt, detail and provider's id of an attempt; a new salt where the person was erased."""
-    found = connection.execute(
-        sa.select(attempt_evidence.c.salt, attempt_evidence.c.detail, attempt_evidence.c.provider_id).where(
-            attempt_evidence.c.message_id == message_id, attempt_evidence.c.attempt == attempt
-        )
-    ).one_or_none()
-    return tuple(found) if found else (new_salt(), None, None)

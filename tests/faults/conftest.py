@@ -38,12 +38,17 @@ class Scene:
     url: str
     count: int
     recorder: Recorder
+    notes: Path
 
     def worker(self, *wrapped_in: str, **options: Any) -> subprocess.Popen[str]:
         """A worker in its own process, started by the given command if there is one."""
         command = [*wrapped_in, sys.executable, str(HERE / "worker.py"), self.url, str(self.recorder.port)]
         return subprocess.Popen(
-            [*command, str(LEASE_SECONDS)], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, **options
+            [*command, str(LEASE_SECONDS), str(self.notes)],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            **options,
         )
 
     def await_first(self) -> None:
@@ -63,7 +68,7 @@ class Scene:
                 time.sleep(LEASE_SECONDS + 0.05)
             server = SmtpServer("127.0.0.1", self.recorder.port)
             with SmtpChannel(server, timeouts=Timeouts(final_reply=5)) as channel:
-                delivering.deliver(ledger, channel, LETTERHEAD, worker="resumed", clock=utc_now)
+                delivering.deliver(ledger, channel, LETTERHEAD, worker="resumed", clock=utc_now, notes=self.notes)
 
     def judge(self, *, lost_for_now: Sequence[str] = ()) -> Counter[str]:
         """No message lost, none twice, every invariant holds; how many ended in each state.
@@ -105,7 +110,7 @@ def make_scene(request: pytest.FixtureRequest, database: str, tmp_path: Path) ->
         url = _copy(request, database, tmp_path, templates[count])
         recorder = Recorder(tmp_path / f"record-{next(_numbers)}", *options)
         recorders.append(recorder)
-        return Scene(url, count, recorder)
+        return Scene(url, count, recorder, tmp_path / f"notes-{next(_numbers)}")
 
     yield make
     for recorder in recorders:

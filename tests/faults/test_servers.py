@@ -131,7 +131,7 @@ def test_a_full_disk_sends_nothing_without_a_mark_and_goes_on_when_there_is_room
         url = f"sqlite:///{small / 'ledger.sqlite'}"
         release(url, 200)
         with Recorder(tmp_path / "record") as recorder:
-            scene = Scene(url, 200, recorder)
+            scene = Scene(url, 200, recorder, tmp_path / "notes")
             free = shutil.disk_usage(small).free
             (small / "ballast").write_bytes(b"x" * max(free - 200_000, 0))
             worker = scene.worker()

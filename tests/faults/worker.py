@@ -1,6 +1,6 @@
 """One worker as `postrider deliver` has it, without the command's imports: the ledger's URL, the server's port, seconds of a lease.
 
-    python worker.py LEDGER_URL PORT [LEASE_SECONDS]
+    python worker.py LEDGER_URL PORT [LEASE_SECONDS [NOTES]]
 
 Prints its counts as JSON. The environment lock is not tested here, so the transport is opened without it.
 """
@@ -11,6 +11,7 @@ import json
 import os
 import sys
 from datetime import datetime
+from pathlib import Path
 
 from dagster_project.adapters import delivering
 from dagster_project.adapters.channels.smtp import SmtpChannel, Timeouts
@@ -21,7 +22,7 @@ from dagster_project.ledger import open_ledger
 AS_OF = datetime.fromisoformat("2026-11-21T09:00:00")
 
 
-def main(url: str, port: str, lease_seconds: str = "120") -> None:
+def main(url: str, port: str, lease_seconds: str = "120", notes: str = "") -> None:
     delivering.LEASE_SECONDS = float(lease_seconds)
     delivering.RENEW_SECONDS = float(lease_seconds) / 4
     letterhead = delivering.Letterhead("Ledgerline <hello@ledgerline.example>", "ledgerline.example", AS_OF)
@@ -31,7 +32,13 @@ def main(url: str, port: str, lease_seconds: str = "120") -> None:
         SmtpChannel(SmtpServer("127.0.0.1", int(port)), timeouts=patience) as channel,
     ):
         counts = delivering.deliver(
-            ledger, channel, letterhead, worker=f"worker:{os.getpid()}", clock=utc_now, batch=50
+            ledger,
+            channel,
+            letterhead,
+            worker=f"worker:{os.getpid()}",
+            clock=utc_now,
+            batch=50,
+            notes=Path(notes) if notes else None,
         )
     print(json.dumps(counts.as_dict()))  # noqa: T201 - its answer
 

@@ -49,7 +49,7 @@ def test_an_empty_ledger_passes_every_check(world: World) -> None:
         ("UPDATE attempts SET raw_hash = 'x' WHERE message_id = 'm0001'", {"I8"}),
         ("UPDATE attempt_evidence SET raw = 'x' WHERE message_id = 'm0001'", {"I8"}),
         ("UPDATE attempt_evidence SET rcpt_to = 'x@evil.example' WHERE message_id = 'm0001'", {"I8"}),
-        ("UPDATE attempt_evidence SET detail = 'x' WHERE message_id = 'm0001'", {"I8"}),
+        ("UPDATE attempt_outcomes SET detail = 'x' WHERE message_id = 'm0001'", {"I8"}),
         ("DELETE FROM attempt_evidence WHERE message_id = 'm0001'", {"I8"}),
         ("UPDATE drafts SET html = 'x' WHERE message_id = 'm0001'", {"I8"}),
         ("UPDATE drafts SET subject = 'x' WHERE message_id = 'm0003'", {"I8"}),
@@ -74,6 +74,7 @@ def test_a_doctored_row_is_found(world: World, doctored: str, found: set[str]) -
     two_sent(world)
     if "attempts SET attempt" in doctored:
         world.doctor("DELETE FROM attempt_evidence WHERE message_id = 'm0001'")
+        world.doctor("DELETE FROM attempt_outcomes WHERE message_id = 'm0001'")
     world.doctor(doctored.replace("BYTES", "x'78'" if world.url.startswith("sqlite") else "'x'::bytea"))
 
     assert world.failed_checks() == found
