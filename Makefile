@@ -10,7 +10,7 @@ export DO_NOT_TRACK := 1
 # Imports are two to three times slower without bytecode, so an inherited "don't write it" is switched off.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: run test quick lint format ui bench clean
+.PHONY: run test quick faults lint format ui bench clean
 
 run: $(VENV)/installed ## one tick on the demo company; mails land in var/outbox, nothing is sent
 	$(BIN)/postrider run
@@ -20,6 +20,12 @@ test: $(VENV)/installed ## everything
 
 quick: $(VENV)/installed ## the slice that fits between two edits (under 60 s)
 	$(BIN)/pytest -n auto -m "not slow"
+
+faults: $(VENV)/installed ## the long form of the fault tests; writes docs/faults.md
+	rm -f .faults.jsonl
+	FAULTS_REPORT=$(CURDIR)/.faults.jsonl $(BIN)/pytest -n auto --long tests/faults
+	$(BIN)/python tests/faults/report.py .faults.jsonl docs/faults.md
+	rm -f .faults.jsonl
 
 lint: $(VENV)/installed ## ruff, types, SQL style
 	$(BIN)/ruff check .

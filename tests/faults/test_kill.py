@@ -20,6 +20,7 @@ from dagster_project.ledger.database import sqlite
 from .conftest import Scene, answer_of
 
 MakeScene = Callable[..., Scene]
+Figures = Callable[..., None]
 CALLS = "write,pwrite64,fdatasync,fsync,sendto"
 MESSAGES = 20
 IN_FLIGHT = 2  # of one worker: a mail, and the one announced behind it
@@ -43,7 +44,7 @@ def points_of(scene: Scene, trace: Path) -> list[tuple[str, int]]:
 
 @needs_strace
 def test_a_kill_at_any_system_call_loses_nothing_and_repeats_nothing(
-    make_scene: MakeScene, tmp_path: Path, is_long: bool
+    make_scene: MakeScene, tmp_path: Path, is_long: bool, figures: Figures
 ) -> None:
     """The short form takes a sample of the points, another one each time; the long form takes all."""
     scene = make_scene(MESSAGES)
@@ -64,12 +65,16 @@ def test_a_kill_at_any_system_call_loses_nothing_and_repeats_nothing(
         ends.update(states)
         scene.recorder.__exit__()
     assert ends["sent"] > 0
-    print(f"\n{len(points)} points: {dict(ends)}")  # noqa: T201 - the figures of the long form
+    tried = len(points) if is_long else 10
+    figures("SIGKILL at a system call that writes, syncs or sends", runs=tried, points=len(points), ends=ends)
 
 
-def test_random_kills_of_four_workers_lose_nothing_and_repeat_nothing(make_scene: MakeScene, is_long: bool) -> None:
+def test_random_kills_of_four_workers_lose_nothing_and_repeat_nothing(
+    make_scene: MakeScene, is_long: bool, figures: Figures
+) -> None:
     ends: Counter[str] = Counter()
-    for _ in range(250 if is_long else 4):
+    runs = 500 if is_long else 4
+    for _ in range(runs):
         scene = make_scene(200)
         workers = [scene.worker() for _ in range(4)]
         scene.await_first()
@@ -83,7 +88,7 @@ def test_random_kills_of_four_workers_lose_nothing_and_repeat_nothing(make_scene
         assert states["unknown"] <= IN_FLIGHT * len(workers)
         ends.update(states)
         scene.recorder.__exit__()
-    print(f"\nrandom kills: {dict(ends)}")  # noqa: T201 - the figures of the long form
+    figures("random SIGKILL of one to four of four workers", runs=runs, ends=ends)
 
 
 def test_a_terminated_worker_leaves_nothing_in_doubt(make_scene: MakeScene) -> None:
@@ -99,7 +104,9 @@ def test_a_terminated_worker_leaves_nothing_in_doubt(make_scene: MakeScene) -> N
     scene.judge(lost_for_now=["approved"])
 
 
-def test_stopped_and_continued_past_its_lease_a_zombie_sends_nothing_of_others(make_scene: MakeScene) -> None:
+def test_stopped_and_continued_past_its_lease_a_zombie_sends_nothing_of_others(
+    make_scene: MakeScene, figures: Figures
+) -> None:
     """SIGSTOP in the middle, another worker takes over, SIGCONT: what the zombie still holds is refused by the ledger."""
     scene = make_scene(200)
     zombie = scene.worker()
@@ -109,7 +116,7 @@ def test_stopped_and_continued_past_its_lease_a_zombie_sends_nothing_of_others(m
     zombie.send_signal(signal.SIGCONT)
     zombie.wait(timeout=60)
     scene.resume()
-    scene.judge()
+    figures("worker stopped past its lease, then continued", runs=1, ends=scene.judge())
 
 
 def stop_outside_a_transaction(worker: subprocess.Popen[str], url: str) -> None:

@@ -26,6 +26,7 @@ from tests.released import Recorder, release
 from .conftest import LETTERHEAD, Scene, answer_of
 
 MakeScene = Callable[..., Scene]
+Figures = Callable[..., None]
 STAGES = ("connect", "ehlo", "mail", "rcpt", "data", "dot", "quit")
 KINDS = ("4xx", "5xx", "421", "drop", "hang", "garbage")
 PATIENCE = Timeouts(connect=0.5, command=0.5, final_reply=0.5, quit=0.3)
@@ -51,7 +52,7 @@ def database() -> str:
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("stage", STAGES)
 def test_trouble_at_each_stage_of_each_kind_is_classed_right(
-    make_scene: MakeScene, stage: str, kind: str, pipelining: str
+    make_scene: MakeScene, stage: str, kind: str, pipelining: str, figures: Figures
 ) -> None:
     """42 of 42, with and without pipelining; whatever the class, nothing arrives twice."""
     scene = make_scene(1, "--fault", f"{stage}:{kind}", *filter(None, [pipelining]))
@@ -63,23 +64,30 @@ def test_trouble_at_each_stage_of_each_kind_is_classed_right(
         except InputError:
             assert stage in ("connect", "ehlo"), "said before anything was claimed"
             assert ledger.messages()[0].state == "approved"
-    scene.judge(lost_for_now=["approved", "deferred", "rejected"])
+    ends = scene.judge(lost_for_now=["approved", "deferred", "rejected"])
+    figures("SMTP trouble at seven stages of six kinds, classed right", runs=1, ends=ends)
 
 
 @pytest.mark.parametrize("pipelining", ["--no-pipelining", ""])
-def test_a_lost_reply_is_in_doubt_and_never_sent_again(make_scene: MakeScene, pipelining: str) -> None:
+def test_a_lost_reply_is_in_doubt_and_never_sent_again(
+    make_scene: MakeScene, pipelining: str, figures: Figures
+) -> None:
     """Every second reply to the dot is lost after the message was accepted."""
     faults = [part for nth in range(1, 41, 2) for part in ("--fault", f"dot:lost:{nth}")]
     scene = make_scene(40, *faults, *filter(None, [pipelining]))
     answer_of(scene.worker())
     scene.resume()
 
-    assert scene.judge() == {"sent": 20, "unknown": 20}
+    states = scene.judge()
+    assert states == {"sent": 20, "unknown": 20}
+    figures(f"reply to the dot lost, every second mail{' (no pipelining)' * bool(pipelining)}", runs=1, ends=states)
     assert len(scene.recorder.lines()) == 40, "all of them arrived, none of them twice"
 
 
 @pytest.mark.slow
-def test_an_unsubscribe_that_races_the_send_is_obeyed_from_its_commit_on(make_scene: MakeScene, is_long: bool) -> None:
+def test_an_unsubscribe_that_races_the_send_is_obeyed_from_its_commit_on(
+    make_scene: MakeScene, is_long: bool, figures: Figures
+) -> None:
     """1,000 interleavings: who unsubscribed before the mark was committed gets nothing."""
     count = 1000 if is_long else 200
     scene = make_scene(count)
@@ -100,10 +108,11 @@ def test_an_unsubscribe_that_races_the_send_is_obeyed_from_its_commit_on(make_sc
     )
     assert set(states) <= {"sent", "cancelled"}
     assert states["cancelled"] > 0, "some were stopped in time, or the race was none"
+    figures("unsubscribe races the send", runs=count, ends=states)
 
 
 @pytest.mark.slow
-def test_the_kill_switch_stops_four_workers_within_a_mail_each(make_scene: MakeScene) -> None:
+def test_the_kill_switch_stops_four_workers_within_a_mail_each(make_scene: MakeScene, figures: Figures) -> None:
     scene = make_scene(2000)
     workers = [scene.worker() for _ in range(4)]
     scene.await_first()
@@ -117,12 +126,14 @@ def test_the_kill_switch_stops_four_workers_within_a_mail_each(make_scene: MakeS
     further = len(scene.recorder.lines()) - at
     assert further <= 2 * len(workers), f"{further} mails after the switch"  # one being sent, one announced behind it
     assert took < 5, "the processes ended, which takes longer than the last mail"
-    scene.judge(lost_for_now=["approved"])
+    figures("kill switch, mails after its commit", runs=1, further=further, ends=scene.judge(lost_for_now=["approved"]))
 
 
 @pytest.mark.slow
 @pytest.mark.skipif(os.geteuid() != 0, reason="mounting a small tmpfs needs the superuser")
-def test_a_full_disk_sends_nothing_without_a_mark_and_goes_on_when_there_is_room(tmp_path: Path) -> None:
+def test_a_full_disk_sends_nothing_without_a_mark_and_goes_on_when_there_is_room(
+    tmp_path: Path, figures: Figures
+) -> None:
     small = tmp_path / "small"
     small.mkdir()
     if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=12m", "tmpfs", str(small)], check=False).returncode:
@@ -140,7 +151,7 @@ def test_a_full_disk_sends_nothing_without_a_mark_and_goes_on_when_there_is_room
             assert "full" in err
             (small / "ballast").unlink()
             scene.resume()
-            scene.judge()
+            figures("full disk", runs=1, ends=scene.judge())
     finally:
         subprocess.run(["umount", str(small)], check=True)
 
@@ -148,7 +159,9 @@ def test_a_full_disk_sends_nothing_without_a_mark_and_goes_on_when_there_is_room
 @pytest.mark.slow
 @pytest.mark.skipif(shutil.which("strace") is None, reason="strace (Debian: strace) is not installed")
 @pytest.mark.parametrize("call", ["fdatasync", "pwrite64"])
-def test_a_disk_that_fails_ends_the_worker_before_the_mail(make_scene: MakeScene, call: str, is_long: bool) -> None:
+def test_a_disk_that_fails_ends_the_worker_before_the_mail(
+    make_scene: MakeScene, call: str, is_long: bool, figures: Figures
+) -> None:
     """EIO: what could not be made durable is not sent, and the same handle is not trusted again."""
     for number in range(1, 30) if is_long else (2, 5, 9):
         scene = make_scene(20)
@@ -160,7 +173,7 @@ def test_a_disk_that_fails_ends_the_worker_before_the_mail(make_scene: MakeScene
             marked = {one.message_id for one in ledger.messages() if one.state in ("sending", "sent", "unknown")}
         assert set(accepted) <= marked, "no mail without its mark on the disk"
         scene.resume()
-        scene.judge()
+        figures(f"EIO from {call} on", runs=1, ends=scene.judge())
         scene.recorder.__exit__()
 
 
@@ -173,7 +186,7 @@ class TestPostgreSQL:
 
     @pytest.mark.slow
     def test_cut_connections_lose_nothing_and_repeat_nothing(
-        self, make_scene: MakeScene, postgresql_url: str, is_long: bool
+        self, make_scene: MakeScene, postgresql_url: str, is_long: bool, figures: Figures
     ) -> None:
         scene = make_scene(5000 if is_long else 1000)
         with connections_cut(postgresql_url) as cuts:
@@ -184,7 +197,7 @@ class TestPostgreSQL:
         with scene.open() as ledger:
             assert not [one for one in ledger.messages() if one.state == "unknown"], "nothing is even in doubt"
         scene.resume()
-        scene.judge()
+        figures("PostgreSQL cuts every connection three times a second", runs=1, cuts=cuts["done"], ends=scene.judge())
 
 
 @contextlib.contextmanager
