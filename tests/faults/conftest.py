@@ -89,18 +89,13 @@ class Scene:
 
 
 @pytest.fixture
-def figures(request: pytest.FixtureRequest) -> Callable[..., None]:
+def figures(database: str) -> Callable[..., None]:
     """Tells what a fault came to: a line for `docs/faults.md`, when `make faults` asks for it."""
 
     def tell(fault: str, **found: Any) -> None:
         path = os.environ.get("FAULTS_REPORT")
         if path:
-            name = (
-                request.node.callspec.params.get("database", "sqlite")
-                if hasattr(request.node, "callspec")
-                else "sqlite"
-            )
-            line = json.dumps({"fault": fault, "database": name, **found})
+            line = json.dumps({"fault": fault, "database": database, **found})
             with Path(path).open("a") as report:
                 report.write(line + "\n")
 
