@@ -159,6 +159,6 @@ def _administer(request: pytest.FixtureRequest, statement: str) -> None:
 
 def answer_of(process: subprocess.Popen[str]) -> dict[str, Any]:
     """What a worker printed at its end."""
-    out, err = process.communicate(timeout=60)
+    out, err = process.communicate(timeout=240)
     assert process.returncode == 0, err
     return json.loads(out)

@@ -197,7 +197,7 @@ class TestPostgreSQL:
         with scene.open() as ledger:
             assert not [one for one in ledger.messages() if one.state == "unknown"], "nothing is even in doubt"
         scene.resume()
-        figures("PostgreSQL cuts every connection three times a second", runs=1, cuts=cuts["done"], ends=scene.judge())
+        figures("PostgreSQL cuts every connection again and again", runs=1, cuts=cuts["done"], ends=scene.judge())
 
 
 @contextlib.contextmanager
@@ -207,7 +207,7 @@ def connections_cut(server: str) -> Iterator[Counter[str]]:
     is_over = threading.Event()
 
     def cut() -> None:
-        while not is_over.wait(0.3):
+        while not is_over.wait(0.7):
             with psycopg.connect(server, autocommit=True) as connection:
                 answer = connection.execute(
                     "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity"
