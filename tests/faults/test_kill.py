@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import random
 import re
 import shutil
@@ -117,6 +118,17 @@ def test_stopped_and_continued_past_its_lease_a_zombie_sends_nothing_of_others(
     zombie.wait(timeout=60)
     scene.resume()
     figures("worker stopped past its lease, then continued", runs=1, ends=scene.judge())
+
+
+def test_workers_whose_clocks_differ_by_hours_share_one_ledger(make_scene: MakeScene, figures: Figures) -> None:
+    """The one that is ahead believes every lease to be over, takes claims away and gives sends up for lost; the ledger's fence and
+    the late word of those that live put it right."""
+    scene = make_scene(300)
+    workers = [scene.worker(env=os.environ | {"WORKER_CLOCK_HOURS": hours}) for hours in ("0", "2", "-2", "2")]
+    for worker in workers:
+        answer_of(worker)
+    scene.resume()
+    figures("four workers whose clocks differ by up to four hours", runs=1, ends=scene.judge(lost_for_now=["approved"]))
 
 
 def stop_outside_a_transaction(worker: subprocess.Popen[str], url: str) -> None:

@@ -2,7 +2,8 @@
 
     python worker.py LEDGER_URL PORT [LEASE_SECONDS [NOTES]]
 
-Prints its counts as JSON. The environment lock is not tested here, so the transport is opened without it.
+WORKER_CLOCK_HOURS sets its clock forward or back. Prints its counts as JSON. The environment lock is not tested here, so the
+transport is opened without it.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ from __future__ import annotations
 import json
 import os
 import sys
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
 
 from dagster_project.adapters import delivering
@@ -19,7 +20,12 @@ from dagster_project.adapters.channels.smtp_url import SmtpServer
 from dagster_project.adapters.clock import utc_now
 from dagster_project.ledger import open_ledger
 
+OFFSET = timedelta(hours=float(os.environ.get("WORKER_CLOCK_HOURS", "0")))
 AS_OF = datetime.fromisoformat("2026-11-21T09:00:00")
+
+
+def clock() -> datetime:
+    return utc_now() + OFFSET
 
 
 def main(url: str, port: str, lease_seconds: str = "120", notes: str = "") -> None:
@@ -28,7 +34,7 @@ def main(url: str, port: str, lease_seconds: str = "120", notes: str = "") -> No
     letterhead = delivering.Letterhead("Ledgerline <hello@ledgerline.example>", "ledgerline.example", AS_OF)
     patience = Timeouts(connect=5, command=2, final_reply=2, quit=1)
     with (
-        open_ledger(url, utc_now) as ledger,
+        open_ledger(url, clock) as ledger,
         SmtpChannel(SmtpServer("127.0.0.1", int(port)), timeouts=patience) as channel,
     ):
         counts = delivering.deliver(
@@ -36,7 +42,7 @@ def main(url: str, port: str, lease_seconds: str = "120", notes: str = "") -> No
             channel,
             letterhead,
             worker=f"worker:{os.getpid()}",
-            clock=utc_now,
+            clock=clock,
             batch=50,
             notes=Path(notes) if notes else None,
         )
