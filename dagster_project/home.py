@@ -11,6 +11,7 @@ import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import datetime
 from functools import cached_property
+from html import escape
 from pathlib import Path
 from typing import Any
 
@@ -30,13 +31,14 @@ from dagster_project.demo.company import generate
 from dagster_project.demo.sources import DEMO, pack
 from dagster_project.ledger import Ledger, open_ledger
 from dagster_project.lifecycle.campaign import CampaignPolicy, policies
-from dagster_project.lifecycle.dkim import SigningKey, read_key
+from dagster_project.lifecycle.dkim import SigningKey, read_key, signed
 from dagster_project.lifecycle.drafting import Batch, draft_all
 from dagster_project.lifecycle.errors import InputError
 from dagster_project.lifecycle.flow import Flow, Way, parse_flow
 from dagster_project.lifecycle.links import unsubscribe_url
-from dagster_project.lifecycle.message import PlannedMessage
-from dagster_project.lifecycle.mime import read_sender
+from dagster_project.lifecycle.lint import Finding, lint
+from dagster_project.lifecycle.message import Draft, PlannedMessage
+from dagster_project.lifecycle.mime import build, read_sender
 from dagster_project.lifecycle.mime_encoding import BuildError
 from dagster_project.lifecycle.source import SourcePack
 from dagster_project.settings import Settings
@@ -176,7 +178,40 @@ class Home:
 
     def letterhead(self, as_of: datetime) -> Letterhead:
         """What the mails of a tick at `as_of` have in common."""
-        return Letterhead(self.settings.sender, self.sending_domain, as_of, self.signing_keys)
+        return Letterhead(self.settings.sender, self.sending_domain, as_of, self.signing_keys, self._look)
+
+    def _look(self, raw: bytes, draft: Draft) -> Sequence[Finding]:
+        """The rules of `lifecycle/lint.py` under these settings. Without keys of ours whoever relays the mail signs it."""
+        return lint(
+            raw,
+            draft,
+            env=self.settings.env,
+            sender_domain=self.sending_domain,
+            signing_domains={key.domain for key in self.signing_keys} if self.signing_keys else None,
+            postal_address=self.settings.postal_address,
+        )
+
+    def _probe(self, unsubscribe: str) -> None:
+        """Build and look at one mail that is as it should be: what it breaks all mails would, and a mail that breaks a rule is
+        cancelled for good. InputError with the rule."""
+        address = self.settings.postal_address
+        html = f'<p>Hello</p><p><a href="{unsubscribe}">Unsubscribe</a></p><p>{escape(address)}</p>'
+        text = f"Hello\n\nUnsubscribe: {unsubscribe}\n{address}\n"
+        draft = Draft("probe", "template", "template", None, "en", "Hello", "", html, text, unsubscribe, {})
+        built = build(
+            draft.message_id,
+            sender=self.settings.sender,
+            to_address=read_sender(self.settings.sender).address,
+            subject=draft.subject,
+            html=html,
+            text=text,
+            unsubscribe_url=unsubscribe,
+            date=utc_now(),
+            sending_domain=self.sending_domain,
+        )
+        raw = signed(built.raw, self.signing_keys, utc_now()) if self.signing_keys else built.raw
+        if findings := self._look(raw, draft):
+            raise InputError(f"with these settings no mail may leave: {findings[0].sentence}")
 
     @cached_property
     def flow(self) -> Flow:
@@ -251,10 +286,11 @@ class Home:
                 " allowed: one line, which the law asks for in every footer"
             )
         keys = secret_keys(self.path, self.settings.secret_keys)
-        unsubscribe_url(self.settings.public_url, keys, "nobody", "nothing")
+        unsubscribe = unsubscribe_url(self.settings.public_url, keys, "nobody", "nothing")
         read_allow_list(self.settings.allow_list)
         _ = self.writer
-        _ = self.signing_keys, self.flow
+        _ = self.flow
+        self._probe(unsubscribe)
 
     def ledger(self) -> Ledger:
         """A ledger to be used in a `with`."""

@@ -15,6 +15,8 @@ from dagster_project.ledger import Ledger, open_ledger
 from dagster_project.lifecycle.message import Draft, PlannedMessage
 
 AS_OF = datetime.fromisoformat("2026-11-21T09:00:00")
+UNSUBSCRIBE = "https://mail.ledgerline.example/u/abc"
+ADDRESS = "Ledgerline GmbH, Hauptstr. 1, 10827 Berlin"
 RECORDER = Path(__file__).parent / "faults" / "recorder.py"
 
 
@@ -47,9 +49,9 @@ def draft_of(message: PlannedMessage) -> Draft:
         locale="en",
         subject="Welcome",
         preheader="",
-        html="<p>Hello Ada</p>\n",
-        text=".Hello Ada\n",  # a dot at the start of a line is what dot-stuffing is for
-        unsubscribe_url="https://mail.ledgerline.example/u/abc",
+        html=f'<p>Hello Ada</p>\n<p><a href="{UNSUBSCRIBE}">Unsubscribe</a></p>\n<p>{ADDRESS}</p>\n',
+        text=f".Hello Ada\n\nUnsubscribe: {UNSUBSCRIBE}\n{ADDRESS}\n",  # the dot is what dot-stuffing is for
+        unsubscribe_url=UNSUBSCRIBE,
         recipe={"template": "0" * 64},
     )
 

@@ -55,6 +55,13 @@ def answer(told: tuple[int, str, str]) -> Any:
     return json.loads(out)
 
 
+def await_first(recorder: Recorder) -> None:
+    give_up = time.monotonic() + 60
+    while not recorder.lines():
+        assert time.monotonic() < give_up, "no mail in a minute"
+        time.sleep(0.01)
+
+
 @pytest.mark.parametrize("workers", [1, 3])
 @pytest.mark.slow
 def test_so_many_workers_send_each_message_once(
@@ -80,8 +87,7 @@ def test_a_terminated_call_lets_its_workers_end_what_is_in_flight(
     home = released(3000)
     command = [sys.executable, "-m", "dagster_project.cli", "deliver", "--workers", "3", "--json"]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=os.environ)
-    while not recorder.lines():
-        time.sleep(0.01)
+    await_first(recorder)
     process.send_signal(signal.SIGTERM)
     out, _ = process.communicate(timeout=60)
 
@@ -97,8 +103,7 @@ def test_workers_whose_parent_is_killed_stop_by_themselves(released: Callable[[i
     home = released(3000)
     command = [sys.executable, "-m", "dagster_project.cli", "deliver", "--workers", "3", "--json"]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=os.environ)
-    while not recorder.lines():
-        time.sleep(0.01)
+    await_first(recorder)
     process.kill()
     process.communicate(timeout=60)  # its workers hold the pipe open: this is their end too
 

@@ -23,6 +23,7 @@ from dagster_project.adapters.notes import Note, noting, what_is_known
 from dagster_project.lifecycle.dkim import SigningKey, signed
 from dagster_project.lifecycle.errors import InputError, LostConnectionError
 from dagster_project.lifecycle.flow import Way
+from dagster_project.lifecycle.lint import Finding
 from dagster_project.lifecycle.message import Draft, Outcome, Result, Sending
 from dagster_project.lifecycle.mime import Built, build, read_sender
 from dagster_project.lifecycle.mime_encoding import BuildError
@@ -105,9 +106,10 @@ class Letterhead:
     sending_domain: str
     as_of: datetime  # the mails' Date, so that the same message has the same words in every attempt
     keys: Sequence[SigningKey] = ()
+    look: Callable[[bytes, Draft], Sequence[Finding]] = lambda _raw, _draft: ()  # the last one, at the finished bytes
 
     def mail(self, claim: Claim, now: datetime) -> Built:
-        """The bytes of one claimed message. BuildError when they could be read otherwise than meant."""
+        """The bytes of one claimed message. BuildError when they could be read otherwise than meant, or break a rule."""
         draft = claim.draft
         built = build(
             claim.message.message_id,
@@ -120,7 +122,10 @@ class Letterhead:
             date=self.as_of,
             sending_domain=self.sending_domain,
         )
-        return dataclasses.replace(built, raw=signed(built.raw, self.keys, now)) if self.keys else built
+        raw = signed(built.raw, self.keys, now) if self.keys else built.raw
+        if findings := self.look(raw, draft):
+            raise BuildError(f"lint_{findings[0].code}", "; ".join(finding.sentence for finding in findings))
+        return dataclasses.replace(built, raw=raw)
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

@@ -4,7 +4,7 @@ are seven such statements, so those that plan, draft and route hand their rows t
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from datetime import datetime
+from datetime import date, datetime
 from typing import Any
 
 import sqlalchemy as sa
@@ -27,6 +27,29 @@ def insert_rows(connection: sa.Connection, table: sa.Table, rows: Sequence[Row])
     marks = ", ".join("?" * len(names))
     statement = f"INSERT INTO {table.name} ({columns}) VALUES ({marks})"
     connection.exec_driver_sql(statement, _for_sqlite(rows, names))
+
+
+def upsert_rows(connection: sa.Connection, table: sa.Table, keys: Sequence[str], rows: Sequence[Row]) -> None:
+    """Insert rows, or set their other columns where the keys are there; both databases have the same words for it."""
+    if not rows:
+        return
+    names = list(rows[0])
+    columns = ", ".join(_quoted(connection, name) for name in names)
+    sets = ", ".join(
+        f"{_quoted(connection, name)} = excluded.{_quoted(connection, name)}" for name in names if name not in keys
+    )
+    mark = "%s" if connection.dialect.name == "postgresql" else "?"
+    marks = ", ".join([mark] * len(names))
+    statement = (
+        f"INSERT INTO {table.name} ({columns}) VALUES ({marks}) ON CONFLICT ({', '.join(keys)}) DO UPDATE SET {sets}"
+    )
+    values = [tuple(_day(value) if mark == "?" else value for value in row.values()) for row in rows]
+    connection.exec_driver_sql(statement, values)
+
+
+def _day(value: Any) -> Any:
+    """A date in SQLAlchemy's own form; no table that is written so has times."""
+    return value.isoformat() if type(value) is date else value
 
 
 def update_rows(

@@ -7,14 +7,16 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql, sqlite
 
+from dagster_project.ledger.bulk import upsert_rows
 from dagster_project.ledger.chain import Write
 from dagster_project.ledger.controls import set_control
+from dagster_project.ledger.database import among
 from dagster_project.ledger.schema import attempts, canaries, holds, messages, quotas, tallies
 from dagster_project.lifecycle.flow import PERIODS, Canary, Limit, Period, Tally, Way
 from dagster_project.lifecycle.message import Outcome
@@ -194,9 +196,7 @@ def tally(write: Write, told: Iterable[tuple[str, str, Outcome]], way: Way) -> d
         by_scope[f"domain:{domain}"].append(outcome)
     tripped = {}
     today = write.now.date()
-    for scope, outcomes in sorted(by_scope.items()):
-        counted = _counted(write, scope, outcomes)
-        lately = _lately(write, scope, counted.failures_in_a_row)
+    for scope, lately in _counted(write, by_scope).items():
         why = way.flow.breakers.trip(lately)
         if why is None:
             continue
@@ -212,36 +212,33 @@ def tally(write: Write, told: Iterable[tuple[str, str, Outcome]], way: Way) -> d
     return tripped
 
 
-def _counted(write: Write, scope: str, outcomes: Sequence[Outcome]) -> Tally:
-    """Today's tally of a scope with these added."""
+_COUNTS = ("sent", "rejected", "deferred", "unknown", "complained")
+_READ = sa.select(tallies)  # made once: putting a statement together costs more than running it
+
+
+def _counted(write: Write, by_scope: Mapping[str, Sequence[Outcome]]) -> dict[str, Tally]:
+    """Scope → today's and yesterday's tally together, with these outcomes added: one read and one write for all scopes."""
     today = write.now.date()
-    row = write.connection.execute(
-        sa.select(tallies).where(tallies.c.scope == scope, tallies.c.day == today)
-    ).one_or_none()
-    counts = Counter(outcomes)
-    in_a_row = row.failures_in_a_row if row else 0
-    for outcome in outcomes:
-        in_a_row = in_a_row + 1 if outcome in _FAILED else 0 if outcome == "sent" else in_a_row
-    new = {
-        name: (getattr(row, name) if row else 0) + counts[name]  # type: ignore[index]
-        for name in ("sent", "rejected", "deferred", "unknown")
-    }
-    complained = row.complained if row else 0
-    values = {"scope": scope, "day": today, **new, "complained": complained, "failures_in_a_row": in_a_row}
-    _upsert(write, tallies, ("scope", "day"), values)
-    return Tally(**new, complained=complained, failures_in_a_row=in_a_row)
-
-
-def _lately(write: Write, scope: str, in_a_row: int) -> Tally:
-    """Today and yesterday together."""
-    since = write.now.date() - timedelta(days=1)
-    names = ("sent", "rejected", "deferred", "unknown", "complained")
-    row = write.connection.execute(
-        sa.select(*(sa.func.coalesce(sa.func.sum(tallies.c[name]), 0) for name in names)).where(
-            tallies.c.scope == scope, tallies.c.day >= since
+    found: dict[str, dict[date, Any]] = defaultdict(dict)
+    recent = _READ.where(tallies.c.day >= today - timedelta(days=1), among(write.connection, tallies.c.scope, by_scope))
+    for row in write.connection.execute(recent).mappings():
+        found[row["scope"]][row["day"]] = row
+    rows, lately = [], {}
+    for scope, outcomes in sorted(by_scope.items()):
+        before = found[scope].get(today, {})
+        added: Counter[str] = Counter(outcomes)
+        in_a_row = before.get("failures_in_a_row", 0)
+        for outcome in outcomes:
+            in_a_row = in_a_row + 1 if outcome in _FAILED else 0 if outcome == "sent" else in_a_row
+        new = {name: before.get(name, 0) + added[name] for name in _COUNTS}
+        rows.append({"scope": scope, "day": today, **new, "failures_in_a_row": in_a_row})
+        earlier = sum(
+            (Counter({name: row[name] for name in _COUNTS}) for day, row in found[scope].items() if day != today),
+            Counter(),
         )
-    ).one()
-    return Tally(**{name: int(value) for name, value in zip(names, row, strict=True)}, failures_in_a_row=in_a_row)
+        lately[scope] = Tally(**{name: new[name] + earlier[name] for name in _COUNTS}, failures_in_a_row=in_a_row)
+    upsert_rows(write.connection, tallies, ("scope", "day"), rows)
+    return lately
 
 
 def _upsert(write: Write, table: sa.Table, keys: Collection[str], row: Mapping[str, Any]) -> None:

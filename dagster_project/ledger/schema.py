@@ -113,6 +113,7 @@ messages = sa.Table(
     sa.Column("updated_at", sa.DateTime, nullable=False),
     sa.Index("messages_due", "state", "send_before", "planned_as_of", "message_id"),
     sa.Index("messages_by_pack", "source_pack", "message_id"),
+    sa.Index("messages_leased", "state", "lease_expires_at"),  # or each claim looks at every row that is claimed
 )
 
 recipients = sa.Table(

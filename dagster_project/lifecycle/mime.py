@@ -111,7 +111,7 @@ def build(
         author.header,
         b"To: " + recipient.encode(),
         mime_encoding.unstructured(b"Subject: ", subject),
-        f"Date: {format_datetime(date.replace(tzinfo=UTC))}".encode(),
+        _date(date),
         f"Message-ID: {header_message_id}".encode(),
     ]
     if unsubscribe_url is not None:
@@ -174,6 +174,12 @@ def read_sender(sender: str) -> Sender:
     last_line = phrase[phrase.rfind(b"\n") + 1 :]
     fold = b"\r\n " if len(last_line) + len(address) + 3 > mime_encoding.MAX_FOLDED_LINE else b" "
     return Sender(name, address, phrase + fold + b"<" + address.encode() + b">")
+
+
+@functools.lru_cache(maxsize=64)
+def _date(date: datetime) -> bytes:
+    """The same in every mail of a run."""
+    return f"Date: {format_datetime(date.replace(tzinfo=UTC))}".encode()
 
 
 def _unsubscribe_headers(url: str) -> list[bytes]:

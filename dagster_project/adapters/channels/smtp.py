@@ -341,7 +341,7 @@ def _one_line(error: Exception) -> str:
 def _detail(code: int, reply: bytes, built: Built | None) -> str:
     """Code and words of a reply in one printable line, without the recipient's address."""
     words = " ".join(reply.decode("ascii", "replace").split())
-    if built is not None:
+    if built is not None and built.rcpt_to.lower() in words.lower():  # a pattern per recipient takes 50 µs
         words = re.sub(re.escape(built.rcpt_to), "recipient", words, flags=re.IGNORECASE)
     printable = "".join([character if character.isprintable() else "?" for character in words])
     return f"{code} {printable}"[:MAX_DETAIL_CHARS].rstrip()

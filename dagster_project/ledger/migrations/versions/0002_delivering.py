@@ -21,6 +21,7 @@ def upgrade() -> None:
     # Each move of a message changed three indexes; those that nobody asks by state go without it.
     op.drop_index("messages_by_pack", table_name="messages")
     op.create_index("messages_by_pack", "messages", ["source_pack", "message_id"], unique=False)
+    op.create_index("messages_leased", "messages", ["state", "lease_expires_at"], unique=False)
     op.drop_index("events_by_kind", table_name="events")
     op.create_table(
         "attempt_outcomes",
