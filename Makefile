@@ -27,6 +27,9 @@ faults: $(VENV)/installed ## the long form of the fault tests; writes docs/fault
 	$(BIN)/python tests/faults/report.py .faults.jsonl docs/faults.md
 	rm -f .faults.jsonl
 
+bench: $(VENV)/installed ## how fast it delivers, beside smtp-source and a naive script; writes docs/performance.md
+	$(BIN)/python -m bench.deliver --docs docs/performance.md
+
 lint: $(VENV)/installed ## ruff, types, SQL style
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .

@@ -1,0 +1,151 @@
+"""The benchmark measures what it says: every mail once, a ratio within its repetition, everything in its JSON. Never how fast."""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from bench import cases, claim, deliver, report, results, sinks
+
+ROOT = Path(__file__).parent.parent.parent
+SIZES = {"messages": 200, "sample": 40, "naive": 20, "naive_dkimpy": 5}
+SENDING = ("transport", "rsa", "ed25519", "unsigned", "shares")
+SPREAD = {"median", "min", "max"}
+
+
+@pytest.mark.slow
+def test_a_short_run_accounts_for_every_message_and_names_its_machine(tmp_path: Path) -> None:
+    """One repetition of everything that needs no postfix, over the sink that counts. One test, for it takes half a minute."""
+    document = deliver.measure(tmp_path, list(deliver.PLANS), 1, SIZES, 2, "own")
+
+    every_message_was_accepted_once(document["repetitions"][0]["cases"])
+    the_json_is_whole(document)
+    the_table_is_whole(document)
+
+
+def every_message_was_accepted_once(found: dict[str, Any]) -> None:
+    for name in SENDING:
+        assert (found[name]["messages"], found[name]["outcomes"]) == (200, {"sent": 200}), name
+        assert found[name]["sink"]["accepted"] == 200, name
+        assert name == "transport" or found[name]["sink"]["distinct"] == 200, name
+    assert found["naive"]["sink"] == {"accepted": 20, "distinct": 20, "refused": 0}
+    assert found["remote"]["sink"] == {"accepted": 38, "distinct": 38, "refused": 2}
+    assert sum(found["remote"]["outcomes"].values()) == 40
+
+
+def the_json_is_whole(document: dict[str, Any]) -> None:
+    assert json.loads(json.dumps(document)) == document
+    assert {"cpu", "cores", "kernel", "python", "sqlite", "bytecode", "versions"} <= document["machine"].keys()
+    assert socket.gethostname() not in document["machine"].values()
+    assert [one["number"] for one in document["repetitions"]] == [1]
+    assert set(document["repetitions"][0]["cases"]) == set(deliver.PLANS)
+    for name, found in document["summary"].items():
+        assert "skipped" in found or name == "micro" or found["per_second"].keys() == SPREAD, name
+    assert "postfix" in document["summary"][results.ANCHOR]["skipped"]
+    assert {"render", "build", "sign_rsa", "bare_rsa", "render_and_build"} <= document["steps_us"].keys()
+    assert {"claim", "mark_sending", "record_outcomes", "mail", "send", "rest"} <= document["parts_us"]["shares"].keys()
+    found = {one["goal"]: one["found"] for one in document["goals"]}
+    assert found["transport alone, of smtp-source"] is None, "there was no smtp-source"
+    assert found["whole job, times the naive script without DKIM"].keys() == SPREAD
+    assert 0 < document["repetitions"][0]["cases"]["shares"]["ledger_share"] < 1
+
+
+def the_table_is_whole(document: dict[str, Any]) -> None:
+    text = report.markdown(document, {name: plan.title for name, plan in deliver.PLANS.items()})
+
+    for plan in (plan for name, plan in deliver.PLANS.items() if name != "micro"):
+        assert f"| {plan.title} |" in text
+    for goal in results.GOALS:
+        assert f"| {goal.name} |" in text
+    assert str(ROOT) not in text
+
+
+@pytest.mark.slow
+def test_a_released_audience_is_claimed_whole(tmp_path: Path) -> None:
+    order = cases.Order("", 500, 2, draft_octets=200, at_once=50, most_seconds=300)
+
+    document = claim.measure(tmp_path, order, 2)
+
+    assert [one["messages"] for one in document["repetitions"]] == [500, 500]
+    assert "seconds for 500 messages" in claim.markdown(document)
+
+
+def test_a_ratio_is_taken_within_its_repetition() -> None:
+    """A machine that slows down tenfold between two repetitions changes both rates, and must not change their ratio."""
+    repetitions = [
+        {"cases": {"smtp_source": {"messages": 100, "seconds": 1.0}, "rsa": {"messages": 100, "seconds": 2.0}}},
+        {"cases": {"smtp_source": {"messages": 100, "seconds": 10.0}, "rsa": {"messages": 100, "seconds": 20.0}}},
+        {"cases": {"smtp_source": {"messages": 100, "seconds": 5.0}, "rsa": {"messages": 100, "seconds": 5.0}}},
+    ]
+
+    found = results.summary(repetitions)["rsa"]
+
+    assert found["of_smtp_source"] == {"median": 0.5, "min": 0.5, "max": 1.0}
+    assert found["per_second"] == {"median": 20.0, "min": 5.0, "max": 50.0}
+    goals = {one["goal"]: one["each"] for one in results.goals(repetitions)}
+    assert goals["build + RSA-2048 + ledger + send, of smtp-source"] == [0.5, 0.5, 1.0]
+
+
+def test_the_naive_script_is_compared_per_message_with_the_whole_job() -> None:
+    repetition = {
+        "prepare": {"messages": 100, "seconds": 1.0},
+        "rsa": {"messages": 100, "seconds": 1.0},
+        "naive": {"messages": 10, "seconds": 8.0},
+    }
+
+    assert results.job_against(repetition, "naive") == 40.0
+    assert results.job_against(repetition, "naive_dkimpy") is None
+
+
+def test_the_sink_counts_and_refuses_every_so_many_th() -> None:
+    """Commands come in one piece, as a pipelining sender writes them; a refused recipient leaves DATA without effect."""
+    with sinks.own_sink(refuse_every=3) as sink:
+        with socket.create_connection((sinks.LOOPBACK, sink.port), timeout=10) as client:
+            replies = client.makefile("rb")
+            envelope = b"MAIL FROM:<a@b.example>\r\nRCPT TO:<c@d.example>\r\nDATA\r\n"
+            codes = [replies.readline()[:3]]
+            for number in range(3):
+                client.sendall(envelope)
+                codes += [replies.readline()[:3] for _ in range(3)]
+                if codes[-1] == b"354":
+                    client.sendall(b"Message-ID: <%d@a.example>\r\n\r\n..a\r\n.\r\n" % (number % 2))
+                    codes.append(replies.readline()[:3])
+            client.sendall(b"QUIT\r\n")
+
+        taken = [b"250", b"250", b"354", b"250"]
+        assert codes == [b"220", *taken, *taken, b"250", b"451", b"503"]
+        assert sink.counts() == {"accepted": 2, "distinct": 2, "refused": 1}
+
+
+def test_figures_are_written_between_their_marks(tmp_path: Path) -> None:
+    file = tmp_path / "performance.md"
+    file.write_text("before\n<!-- bench:claim -->\nold\n<!-- /bench:claim -->\nafter\n")
+
+    results.write_between(file, "claim", "| new |")
+
+    assert file.read_text() == "before\n<!-- bench:claim -->\n| new |\n<!-- /bench:claim -->\nafter\n"
+    with pytest.raises(SystemExit, match="bench:deliver"):
+        results.write_between(file, "deliver", "| new |")
+
+
+@pytest.mark.parametrize("module", ["bench.deliver", "bench.claim"])
+def test_nothing_is_measured_without_bytecode(module: str) -> None:
+    told = subprocess.run(
+        [sys.executable, "-m", module],
+        env=os.environ | {"PYTHONDONTWRITEBYTECODE": "1"},
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+    assert told.returncode == 1
+    assert "PYTHONDONTWRITEBYTECODE" in told.stderr
+    assert "Traceback" not in told.stderr
