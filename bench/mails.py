@@ -24,6 +24,7 @@ from dagster_project.lifecycle.mime import Built, build
 from dagster_project.lifecycle.template import Context, FactSpec
 from dagster_project.settings import PROJECT_ROOT
 
+CUSTOMER_DOMAINS = tuple(f"customer{number}.example" for number in range(20))
 AS_OF = datetime.fromisoformat("2026-11-21T09:00:00")
 PACK, RUN_ID = "bench", "bench-run"
 SENDER, DOMAIN = "Ledgerline <hello@ledgerline.example>", "ledgerline.example"
@@ -83,7 +84,7 @@ def planned(number: int) -> PlannedMessage:
         channel="email",
         variant="default",
         locale="en",
-        email=f"person{number}@customer{number % 20}.example",
+        email=f"person{number}@{CUSTOMER_DOMAINS[number % len(CUSTOMER_DOMAINS)]}",
         facts={name: _fact(name, fact, chance) for name, fact in spec.facts.items()},
         send_after=None,
         send_before=None,
