@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import datetime, timedelta
+from functools import cache
 from typing import Any
 
 import sqlalchemy as sa
@@ -13,6 +14,7 @@ import sqlalchemy as sa
 from dagster_project.ledger.bulk import update_rows
 from dagster_project.ledger.chain import Write
 from dagster_project.ledger.controls import stopped
+from dagster_project.ledger.database import as_list, listed
 from dagster_project.ledger.flow import Canaries, Quotas
 from dagster_project.ledger.messages import DRAFT_COLUMNS, MESSAGE_COLUMNS
 from dagster_project.ledger.rows import Claim, Message
@@ -36,9 +38,11 @@ def claim(
     """
     if limit < 1 or lease_seconds <= 0:
         raise InputError(f"claim of {limit} messages for {lease_seconds} s; allowed: at least 1, more than 0 s")
-    if stopped(write.connection)[0]:
+    is_killed, paused = stopped(write.connection)
+    if is_killed:
         return []
-    rows = _chosen(write, limit, source_pack, way)
+    due = _Due(write, source_pack, paused)
+    rows = due.most_urgent(limit) if way is None else _within_limits(write, limit, due, way)
     if not rows:
         return []
     write.lock_head()
@@ -46,7 +50,7 @@ def claim(
     moves, claims = [], []
     for row in rows:
         lease = write.next_lease()
-        held = Held(*row[: len(HELD_COLUMNS)])
+        held = _held(row)
         moves.append(
             Move(
                 held,
@@ -62,29 +66,18 @@ def claim(
     return claims
 
 
-def _chosen(write: Write, limit: int, source_pack: str | None, way: Way | None) -> list[Sequence[Any]]:
+def _within_limits(write: Write, limit: int, due: _Due, way: Way) -> list[Sequence[Any]]:
     """Rows of `_CLAIM_COLUMNS`. What a limit keeps back is left out of the next look, so that it hides nobody behind it."""
-    if way is None:
-        return _most_urgent(write, limit, _due(write, source_pack))
     write.lock_head()  # limits are shared: whoever counts, counts alone
     quotas, canaries = Quotas(write, way), Canaries(write, way.flow.canary, "canary")
     shut = {scope.removeprefix("domain:") for scope in quotas.resting if scope.startswith("domain:")}
     chosen: list[Sequence[Any]] = []
     while len(chosen) < limit and f"channel:{way.channel}" not in quotas.resting:
-        due = (
-            _due(write, source_pack).where(recipients.c.domain.not_in(sorted(shut)))
-            if shut
-            else _due(write, source_pack)
-        )
-        for release_id, campaign_id in canaries.shut:
-            due = due.where(sa.or_(messages.c.release_id != release_id, messages.c.campaign_id != campaign_id))
-        taken = [row[0] for row in chosen]
-        if taken:
-            due = due.where(messages.c.message_id.not_in(taken))
         seen = len(canaries.shut), len(shut)
-        rows = _most_urgent(write, limit - len(chosen), due)
+        taken = [row[0] for row in chosen]
+        rows = due.most_urgent(limit - len(chosen), domains=shut, canaries=canaries.shut, taken=taken)
         for row in rows:
-            held = Held(*row[: len(HELD_COLUMNS)])
+            held = _held(row)
             if row.domain in shut or not canaries.admits(held.release_id, held.campaign_id):
                 continue
             if quotas.admits(row.domain):
@@ -103,27 +96,16 @@ def throttled_until(write: Write, source_pack: str | None, way: Way) -> datetime
 
     A canary's wait is not one of them: it ends with a verdict.
     """
-    if stopped(write.connection)[0]:
+    is_killed, paused = stopped(write.connection)
+    if is_killed:
         return None
-    due = _due(write, source_pack)
-    for release_id, campaign_id in Canaries(write, way.flow.canary, "canary").shut:
-        due = due.where(sa.or_(messages.c.release_id != release_id, messages.c.campaign_id != campaign_id))
-    rows = _most_urgent(write, 1, due)
+    shut = Canaries(write, way.flow.canary, "canary").shut
+    rows = _Due(write, source_pack, paused).most_urgent(1, canaries=shut)
     if not rows:
         return None
     quotas, domain = Quotas(write, way), rows[0].domain
     rests = [quotas.resting.get(scope, write.now) for scope in (f"channel:{way.channel}", f"domain:{domain}")]
     return max(quotas.opens_at(domain), *rests)
-
-
-def _most_urgent(write: Write, limit: int, due: sa.Select[Any]) -> list[Any]:
-    """One query per state: each reads the index in order and stops at the limit, however many messages wait."""
-    rows: list[Any] = []
-    for state in _DUE_STATES:
-        rows += write.connection.execute(due.where(messages.c.state == state).limit(limit))
-    lost = due.where(messages.c.state == "claimed", messages.c.lease_expires_at <= write.now)
-    rows += write.connection.execute(lost.limit(limit))
-    return sorted(rows, key=_urgency)[:limit]
 
 
 _CLAIM_COLUMNS = (
@@ -138,8 +120,38 @@ _CLAIM_COLUMNS = (
 _POSITION = {column.name: position for position, column in enumerate(MESSAGE_COLUMNS)}
 
 
-def _due(write: Write, source_pack: str | None) -> sa.Select[Any]:
-    """Messages with recipient, draft and recipe; the rows of `messages` are locked, those that others hold skipped."""
+@dataclasses.dataclass(frozen=True, slots=True)
+class _Due:
+    """What may go out as of one moment: messages with recipient, draft and recipe."""
+
+    write: Write
+    source_pack: str | None
+    paused: Collection[str]
+
+    def most_urgent(
+        self,
+        limit: int,
+        *,
+        domains: Collection[str] = (),
+        canaries: Collection[tuple[str, str]] = (),
+        taken: Collection[str] = (),
+    ) -> list[Any]:
+        """Up to so many rows, but those of these domains, canaries and ids. One query per state: each reads the index in order and
+        stops at the limit, however many messages wait."""
+        dialect = self.write.connection.dialect.name
+        left_out = {"paused": self.paused, "domains": domains, "taken": taken, "canaries": map("/".join, canaries)}
+        given = {name: as_list(dialect, list(values)) for name, values in left_out.items()}
+        given |= {"now": self.write.now, "most": limit, "source_pack": self.source_pack}
+        rows: list[Any] = []
+        for statement in _due_statements(dialect, self.source_pack is not None):
+            rows += self.write.connection.execute(statement, given)
+        return sorted(rows, key=_urgency)[:limit]
+
+
+@cache
+def _due_statements(dialect: str, is_of_one_pack: bool) -> list[sa.Select[Any]]:
+    """By state of the message; the rows of `messages` are locked, those that others hold skipped."""
+    now: sa.BindParameter[datetime] = sa.bindparam("now", type_=sa.DateTime)
     query = (
         sa.select(*_CLAIM_COLUMNS)
         .join_from(messages, releases)
@@ -150,17 +162,26 @@ def _due(write: Write, source_pack: str | None) -> sa.Select[Any]:
         )
         .join(artifacts, artifacts.c.hash == drafts.c.recipe_id)
         .where(
-            releases.c.expires_at > write.now,
+            releases.c.expires_at > now,
             sa.or_(messages.c.send_after.is_(None), messages.c.send_after <= releases.c.as_of),
-            sa.or_(messages.c.retry_at.is_(None), messages.c.retry_at <= write.now),
+            sa.or_(messages.c.retry_at.is_(None), messages.c.retry_at <= now),
+            sa.not_(listed(dialect, messages.c.campaign_id, "paused")),
+            sa.not_(listed(dialect, recipients.c.domain, "domains")),
+            sa.not_(listed(dialect, messages.c.message_id, "taken")),
+            sa.not_(listed(dialect, messages.c.release_id + "/" + messages.c.campaign_id, "canaries")),
         )
         .order_by(messages.c.send_before, messages.c.planned_as_of, messages.c.message_id)
+        .limit(sa.bindparam("most"))
         .with_for_update(of=messages, skip_locked=True)
     )
-    _, paused = stopped(write.connection)
-    if paused:
-        query = query.where(messages.c.campaign_id.not_in(sorted(paused)))
-    return query if source_pack is None else query.where(messages.c.source_pack == source_pack)
+    if is_of_one_pack:
+        query = query.where(messages.c.source_pack == sa.bindparam("source_pack"))
+    lost = query.where(messages.c.state == "claimed", messages.c.lease_expires_at <= now)
+    return [*(query.where(messages.c.state == state) for state in _DUE_STATES), lost]
+
+
+def _held(row: Sequence[Any]) -> Held:
+    return Held(*row[: len(HELD_COLUMNS)])
 
 
 def _urgency(row: Sequence[Any]) -> tuple[datetime, datetime, str]:

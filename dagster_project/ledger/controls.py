@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
+from functools import cache
 from typing import Any
 
 import sqlalchemy as sa
 
 from dagster_project.ledger.chain import Write, commitment, new_salt
-from dagster_project.ledger.database import among
+from dagster_project.ledger.database import as_list, listed
 from dagster_project.ledger.rows import Control, Suppression
 from dagster_project.ledger.schema import controls, messages, recipients, suppressions
 from dagster_project.lifecycle.address import canonical
@@ -55,13 +56,16 @@ def set_control(write: Write, name: str, campaign_id: str | None, value: str, ac
 
 def in_force(connection: sa.Connection) -> list[Control]:
     """The newest row per name and campaign, without those switched off."""
-    newest = sa.select(sa.func.max(controls.c.seq)).group_by(controls.c.name, controls.c.campaign_id)
-    rows = connection.execute(
-        sa.select(controls)
-        .where(controls.c.seq.in_(newest), controls.c.value != "off")
-        .order_by(controls.c.name, controls.c.campaign_id)
-    )
+    rows = connection.execute(_IN_FORCE)
     return [Control(row.name, row.campaign_id, row.value, row.actor, row.reason, row.set_at) for row in rows]
+
+
+_NEWEST = sa.select(sa.func.max(controls.c.seq)).group_by(controls.c.name, controls.c.campaign_id)
+_IN_FORCE = (  # made once: every batch of mails asks
+    sa.select(controls)
+    .where(controls.c.seq.in_(_NEWEST), controls.c.value != "off")
+    .order_by(controls.c.name, controls.c.campaign_id)
+)
 
 
 def stopped(connection: sa.Connection) -> tuple[bool, frozenset[str]]:
@@ -120,7 +124,13 @@ def read_suppressions(connection: sa.Connection) -> list[Suppression]:
 
 def suppressed_among(connection: sa.Connection, message_ids: Collection[str]) -> frozenset[str]:
     """Those of these messages whose person, address, message type and channel a suppression covers."""
-    covered = (
+    dialect = connection.dialect.name
+    return frozenset(connection.execute(_covered(dialect), {"ids": as_list(dialect, message_ids)}).scalars())
+
+
+@cache
+def _covered(dialect: str) -> sa.Select[tuple[str]]:
+    return (
         sa.select(messages.c.message_id)
         .outerjoin(recipients, recipients.c.message_id == messages.c.message_id)
         .join(
@@ -133,6 +143,5 @@ def suppressed_among(connection: sa.Connection, message_ids: Collection[str]) ->
                 sa.or_(suppressions.c.channel.is_(None), suppressions.c.channel == messages.c.channel),
             ),
         )
-        .where(among(connection, messages.c.message_id, message_ids))
+        .where(listed(dialect, messages.c.message_id, "ids"))
     )
-    return frozenset(connection.execute(covered).scalars())

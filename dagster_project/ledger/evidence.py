@@ -22,7 +22,7 @@ from dagster_project.ledger.releases import gate_fields
 from dagster_project.ledger.reviews import review_fields
 from dagster_project.ledger.sends import outcome_fields, sending_fields
 from dagster_project.lifecycle.address import canonical
-from dagster_project.lifecycle.message import content_hash
+from dagster_project.lifecycle.message import content_hash, words_hash
 
 _PARSER = email.parser.BytesParser(_class=email.message.EmailMessage, policy=email.policy.default)
 _BATCH = 500  # rows with draft texts or sent bytes held in memory at a time
@@ -147,9 +147,9 @@ def _commitments(connection: sa.Connection, book: Book) -> Iterator[tuple[str, b
         yield f"{who}: the recipient", holds and row["address_key"] == canonical(row["email"])
     for row in _stream(connection, sa.select(schema.drafts).order_by(schema.drafts.c.message_id)):
         kind = "drafted" if row["revision"] == 1 else "edited"
-        words = {name: row[name] for name in ("subject", "preheader", "html", "text")}
+        words = words_hash(row["subject"], row["preheader"], row["html"], row["text"])
         holds = _committed(book, row["seq"], kind, row["salt"], draft_fields(row))
-        yield f"{row['message_id']}: draft {row['revision']}", holds and content_hash(words) == row["draft_hash"]
+        yield f"{row['message_id']}: draft {row['revision']}", holds and words == row["draft_hash"]
     for row in _stream(connection, sa.select(schema.attempt_outcomes)):
         kinds = ("outcome", "settled")
         holds = any(_committed(book, row["seq"], kind, row["salt"], outcome_fields(row)) for kind in kinds)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime, timedelta
+from functools import cache
 from typing import Any
 
 import sqlalchemy as sa
@@ -17,7 +18,7 @@ from dagster_project.ledger.bulk import insert_rows, update_rows
 from dagster_project.ledger.chain import Write, commitment, new_salt
 from dagster_project.ledger.claims import NOT_HELD
 from dagster_project.ledger.controls import stopped, suppressed_among
-from dagster_project.ledger.database import among
+from dagster_project.ledger.database import as_list, listed
 from dagster_project.ledger.flow import tally
 from dagster_project.ledger.schema import (
     attempt_evidence,
@@ -58,6 +59,19 @@ def outcome_fields(row: Mapping[str, Any]) -> dict[str, object]:
     return {name: row[name] for name in ("message_id", "attempt", "detail", "provider_id")}
 
 
+def turn(
+    write: Write, results: Sequence[Result], sends: Sequence[Sending], as_of: datetime, way: Way | None = None
+) -> tuple[list[str], dict[str, str]]:
+    """Record what became of the last sends and commit to the next ones, in one transaction: see `record_outcomes` and
+    `mark_sending` for what each of the two returns."""
+    # All rows before the head: whoever waited for a row while holding the head could wait for ever.
+    held = lock_messages(write, [one.message_id for one in (*results, *sends)])
+    around = _read_around(write.connection, held)
+    foreign = _record(write, results, held, around, as_of, way) if results else []
+    reasons = _mark(write, sends, held, around, as_of) if sends else {}
+    return foreign, reasons
+
+
 def mark_sending(write: Write, sends: Sequence[Sending], as_of: datetime) -> dict[str, str]:
     """Commit to these sends at once; message_id → reason for those that must not go out. The others must now be sent, once.
 
@@ -66,23 +80,86 @@ def mark_sending(write: Write, sends: Sequence[Sending], as_of: datetime) -> dic
     passed to another worker, or an envelope that isn't the person's, is refused and left as it is. The same mark again,
     after its commit was answered by silence, changes nothing and lets the send go on.
     """
+    return turn(write, [], sends, as_of)[1]
+
+
+def record_outcomes(write: Write, results: Sequence[Result], as_of: datetime, way: Way | None = None) -> list[str]:
+    """sending → what became of each; the ids of those whose message has passed out of this worker's hands, left as they are.
+
+    A worker that was given up for lost tells the truth late: unknown → what it says, under the lease it had. The same outcome
+    again, after its commit was answered by silence, changes nothing.
+    """
+    return turn(write, results, [], as_of, way)[0]
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class _Around:
+    """What stands around one message, as of after the lock: person, release, last attempt."""
+
+    address_key: str | None
+    domain: str | None
+    member_hash: str | None  # of the draft in the release that is in force
+    release_expires_at: datetime | None
+    outcome: Outcome | None
+    lease: int | None
+    raw_hash: str | None
+
+
+def _read_around(connection: sa.Connection, message_ids: Collection[str]) -> dict[str, _Around]:
+    dialect = connection.dialect.name
+    rows = connection.execute(_around(dialect), {"ids": as_list(dialect, message_ids)})
+    return {row[0]: _Around(*row[1:]) for row in rows}
+
+
+@cache
+def _around(dialect: str) -> sa.Select[Any]:
+    return (
+        sa.select(
+            messages.c.message_id,
+            recipients.c.address_key,
+            recipients.c.domain,
+            release_members.c.draft_hash,
+            releases.c.expires_at,
+            attempts.c.outcome,
+            attempts.c.lease,
+            attempts.c.raw_hash,
+        )
+        .outerjoin_from(messages, recipients)
+        .outerjoin(
+            release_members,
+            sa.and_(
+                release_members.c.message_id == messages.c.message_id,
+                release_members.c.release_id == messages.c.release_id,
+            ),
+        )
+        .outerjoin(releases, releases.c.release_id == release_members.c.release_id)
+        .outerjoin(
+            attempts,
+            sa.and_(attempts.c.message_id == messages.c.message_id, attempts.c.attempt == messages.c.attempts),
+        )
+        .where(listed(dialect, messages.c.message_id, "ids"))
+    )
+
+
+def _mark(
+    write: Write, sends: Sequence[Sending], held: Mapping[str, Held], around: Mapping[str, _Around], as_of: datetime
+) -> dict[str, str]:
     by_id = {send.message_id: send for send in sends}
-    held = lock_messages(write, by_id)
-    world = _read_world(write, held, as_of)
+    world = _read_world(write, by_id, as_of)
     moves: list[Move] = []
     begun: list[dict[str, Any]] = []
     evidence: list[dict[str, Any]] = []
     reasons: dict[str, str] = {}
     seq = write.next_seq()
-    for key, one in held.items():
-        send = by_id[key]
+    for key in sorted(by_id):
+        one, send, beside = held[key], by_id[key], around[key]
         raw_hash = content_hash(send.raw)
-        if (one.state, one.lease) == ("sending", send.lease) and _was_marked(write.connection, one, raw_hash):
+        if (one.state, one.lease) == ("sending", send.lease) and (beside.outcome, beside.raw_hash) == (None, raw_hash):
             continue
-        if (one.state, one.lease) != ("claimed", send.lease) or canonical(send.rcpt_to) != world.keys.get(key):
+        if (one.state, one.lease) != ("claimed", send.lease) or canonical(send.rcpt_to) != beside.address_key:
             reasons[key] = "refused"
             continue
-        to, reason = world.obstacle(one, send)
+        to, reason = world.obstacle(one, send, beside)
         if reason is not None:
             reasons[key] = reason
             moves.append(Move(one, to, "stopped", reason=reason, changes=NOT_HELD))
@@ -91,18 +168,10 @@ def mark_sending(write: Write, sends: Sequence[Sending], as_of: datetime) -> dic
         moves.append(_sending_move(one, proof, raw_hash))
         evidence.append(proof)
         begun.append(_attempt(one, raw_hash, as_of, write.now))
-    move(write, moves, actor=_actor(held), as_of=as_of)
+    move(write, moves, actor=claimed_by(held[sends[0].message_id]), as_of=as_of)
     insert_rows(write.connection, attempts, begun)
     insert_rows(write.connection, attempt_evidence, evidence)
     return reasons
-
-
-def _was_marked(connection: sa.Connection, held: Held, raw_hash: str) -> bool:
-    """Is the attempt that is open this very one?"""
-    found = sa.select(attempts.c.raw_hash).where(
-        attempts.c.message_id == held.message_id, attempts.c.attempt == held.attempts, attempts.c.outcome.is_(None)
-    )
-    return connection.execute(found).scalar_one_or_none() == raw_hash
 
 
 def _evidence(held: Held, send: Sending, seq: int) -> dict[str, Any]:
@@ -146,33 +215,27 @@ def claimed_by(held: Held) -> str:
     return held.lease_owner or "postrider"
 
 
-def _actor(held: Mapping[str, Held]) -> str:
-    return claimed_by(next(iter(held.values())))
-
-
 @dataclasses.dataclass(frozen=True, slots=True)
 class _World:
     """What may have changed since the decision, read once for a batch of sends."""
 
     as_of: datetime
     now: datetime
-    keys: Mapping[str, str]  # message_id → the recipient's address key
     suppressed: frozenset[str]  # message_ids
     killed: bool
     paused: frozenset[str]  # campaign_ids
-    members: Mapping[str, tuple[str, datetime]]  # message_id → draft hash and expiry of its release
 
-    def obstacle(self, held: Held, send: Sending) -> tuple[State, str | None]:
+    def obstacle(self, held: Held, send: Sending, around: _Around) -> tuple[State, str | None]:
         """The state to fall back to and the reason, or no reason."""
-        draft_hash, expires_at = self.members.get(held.message_id, ("", self.now))
+        expires_at = around.release_expires_at or self.now
         obstacles: tuple[tuple[bool, State, str], ...] = (
             (held.message_id in self.suppressed, "cancelled", "suppressed"),
             (held.send_before is not None and self.as_of > held.send_before, "cancelled", "expired"),
             (self.killed, "approved", "killed"),
             (held.campaign_id in self.paused, "approved", "paused"),
-            (held.message_id not in self.members, "approved", "not_released"),
+            (around.member_hash is None, "approved", "not_released"),
             (expires_at <= self.now, "approved", "release_expired"),
-            (not draft_hash == held.draft_hash == send.draft_hash, "approved", "draft_changed"),
+            (not around.member_hash == held.draft_hash == send.draft_hash, "approved", "draft_changed"),
         )
         for stands, to, reason in obstacles:
             if stands:
@@ -180,58 +243,37 @@ class _World:
         return "sending", None
 
 
-def _read_world(write: Write, held: Mapping[str, Held], as_of: datetime) -> _World:
-    connection = write.connection
-    killed, paused = stopped(connection)
-    keys = connection.execute(
-        sa.select(recipients.c.message_id, recipients.c.address_key).where(
-            among(connection, recipients.c.message_id, held)
-        )
-    )
-    members = connection.execute(
-        sa.select(release_members.c.message_id, release_members.c.draft_hash, releases.c.expires_at)
-        .join_from(release_members, releases)
-        .join(
-            messages,
-            sa.and_(
-                messages.c.message_id == release_members.c.message_id,
-                messages.c.release_id == release_members.c.release_id,
-            ),
-        )
-        .where(among(connection, release_members.c.message_id, held))
-    )
+def _read_world(write: Write, message_ids: Collection[str], as_of: datetime) -> _World:
+    killed, paused = stopped(write.connection)
     return _World(
         as_of=as_of,
         now=write.now,
-        keys={row.message_id: row.address_key for row in keys},
-        suppressed=suppressed_among(connection, held),
+        suppressed=suppressed_among(write.connection, message_ids),
         killed=killed,
         paused=paused,
-        members={row.message_id: (row.draft_hash, row.expires_at) for row in members},
     )
 
 
-def record_outcomes(write: Write, results: Sequence[Result], as_of: datetime, way: Way | None = None) -> list[str]:
-    """sending → what became of each; the ids of those whose message has passed out of this worker's hands, left as they are.
-
-    A worker that was given up for lost tells the truth late: unknown → what it says, under the lease it had. The same outcome
-    again, after its commit was answered by silence, changes nothing.
-    """
+def _record(
+    write: Write,
+    results: Sequence[Result],
+    held: Mapping[str, Held],
+    around: Mapping[str, _Around],
+    as_of: datetime,
+    way: Way | None,
+) -> list[str]:
     by_id = {result.message_id: result for result in results}
-    held = lock_messages(write, by_id)
-    open_attempts = _open_attempts(write.connection, held)
     moves: list[Move] = []
     told: list[dict[str, Any]] = []
     foreign: list[str] = []
     seq = write.next_seq()
-    for key, one in held.items():
-        result = by_id[key]
+    for key in sorted(by_id):
+        one, result, beside = held[key], by_id[key], around[key]
         if result.outcome not in AFTER:
             raise InputError(f"outcome {result.outcome!r}; allowed: {', '.join(AFTER)}")
-        was, lease = open_attempts.get(key, (None, 0))
-        if lease == result.lease and was == result.outcome and one.state == AFTER[result.outcome]:
+        if (beside.lease, beside.outcome) == (result.lease, result.outcome) and one.state == AFTER[result.outcome]:
             continue
-        if (lease, one.lease) != (result.lease, result.lease) or one.state not in ("sending", "unknown"):
+        if (beside.lease, one.lease) != (result.lease, result.lease) or one.state not in ("sending", "unknown"):
             foreign.append(key)
             continue
         row = {"message_id": key, "attempt": one.attempts, "detail": result.detail, "provider_id": result.provider_id}
@@ -241,26 +283,17 @@ def record_outcomes(write: Write, results: Sequence[Result], as_of: datetime, wa
         told.append(row | {"outcome": result.outcome, "salt": salt, "seq": seq + len(moves)})
         changes = _after(result.outcome, one, as_of, write.now)
         moves.append(Move(one, AFTER[result.outcome], "outcome", changes=changes, payload=payload))
-    move(write, moves, actor=_actor(held), as_of=as_of)
+    move(write, moves, actor=claimed_by(held[results[0].message_id]), as_of=as_of)
     write_outcomes(write, told)
     if way is not None:
-        campaigns = {one.held.message_id: one.held.campaign_id for one in moves}
-        domains = _domains(write.connection, campaigns)
-        in_order = [result for result in results if result.message_id in campaigns]
+        moved = {one.held.message_id: one.held.campaign_id for one in moves}
+        in_order = [result for result in results if result.message_id in moved]
         tally(
-            write, [(campaigns[one.message_id], domains.get(one.message_id, ""), one.outcome) for one in in_order], way
+            write,
+            [(moved[one.message_id], around[one.message_id].domain or "", one.outcome) for one in in_order],
+            way,
         )
     return foreign
-
-
-def _domains(connection: sa.Connection, message_ids: Collection[str]) -> dict[str, str]:
-    """message_id → recipient domain."""
-    rows = connection.execute(
-        sa.select(recipients.c.message_id, recipients.c.domain).where(
-            among(connection, recipients.c.message_id, message_ids)
-        )
-    )
-    return {row.message_id: row.domain for row in rows}
 
 
 def write_outcomes(write: Write, told: Sequence[Mapping[str, Any]]) -> None:
@@ -279,17 +312,3 @@ def _after(outcome: Outcome, held: Held, as_of: datetime, now: datetime) -> dict
     if outcome in ("deferred", "not_sent"):
         changes["retry_at"] = now + min(RETRY_BASE * 2 ** min(held.attempts - 1, 10), RETRY_MOST)
     return changes
-
-
-def _open_attempts(connection: sa.Connection, held: Mapping[str, Held]) -> dict[str, tuple[Outcome | None, int]]:
-    """message_id → outcome so far and lease of its last attempt."""
-    rows = connection.execute(
-        sa.select(attempts.c.message_id, attempts.c.outcome, attempts.c.lease)
-        .join_from(
-            messages,
-            attempts,
-            sa.and_(attempts.c.message_id == messages.c.message_id, attempts.c.attempt == messages.c.attempts),
-        )
-        .where(among(connection, messages.c.message_id, held))
-    )
-    return {row.message_id: (row.outcome, row.lease) for row in rows}

@@ -9,13 +9,14 @@ import dataclasses
 from collections import defaultdict
 from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
+from functools import cache
 from typing import Any
 
 import sqlalchemy as sa
 
 from dagster_project.ledger.bulk import update_rows
 from dagster_project.ledger.chain import Write
-from dagster_project.ledger.database import among
+from dagster_project.ledger.database import as_list, listed
 from dagster_project.ledger.schema import messages
 from dagster_project.lifecycle.errors import InputError, Refusal
 from dagster_project.lifecycle.message import State
@@ -83,18 +84,24 @@ class Move:
 
 def lock_messages(write: Write, message_ids: Collection[str]) -> dict[str, Held]:
     """The rows of these messages, locked in the order of their ids; then the chain head. InputError for an unknown id."""
-    found = write.connection.execute(
-        sa.select(*HELD_COLUMNS)
-        .where(among(write.connection, messages.c.message_id, message_ids))
-        .order_by(messages.c.message_id)
-        .with_for_update(of=messages)
-    )
+    dialect = write.connection.dialect.name
+    found = write.connection.execute(_rows_of(dialect), {"ids": as_list(dialect, message_ids)})
     held = {row.message_id: Held(*row) for row in found}
     missing = sorted(set(message_ids) - held.keys())
     if missing:
         raise InputError(f"message {missing[0]} is not in the ledger")
     write.lock_head()
     return held
+
+
+@cache
+def _rows_of(dialect: str) -> sa.Select[Any]:
+    return (
+        sa.select(*HELD_COLUMNS)
+        .where(listed(dialect, messages.c.message_id, "ids"))
+        .order_by(messages.c.message_id)
+        .with_for_update(of=messages)
+    )
 
 
 def lock_where(write: Write, *conditions: sa.ColumnElement[bool], skip_locked: bool = False) -> list[Held]:

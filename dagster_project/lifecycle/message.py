@@ -33,6 +33,11 @@ def content_hash(content: bytes | str | Mapping[str, object]) -> str:
     return hashlib.sha256(content.encode() if isinstance(content, str) else content).hexdigest()
 
 
+def words_hash(subject: str, preheader: str, html: str, text: str) -> str:
+    """Of a draft's words: the hash of the parts' hashes, for 15 kB as JSON take four times as long."""
+    return content_hash("".join(map(content_hash, (subject, preheader, html, text))))
+
+
 @dataclasses.dataclass(frozen=True, slots=True)
 class PlannedMessage:
     """One `send` decision, as the ledger plans it. Times are UTC and naive."""
@@ -73,9 +78,7 @@ class Draft:
     @property
     def draft_hash(self) -> str:
         """What an approval binds to: every character a recipient would see."""
-        return content_hash(
-            {"subject": self.subject, "preheader": self.preheader, "html": self.html, "text": self.text}
-        )
+        return words_hash(self.subject, self.preheader, self.html, self.text)
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
