@@ -368,7 +368,7 @@ def test_safebase_what_storage_could_not_mark_as_delivered_is_never_sent_again(
     On its own machine the worker's note says what went out; elsewhere it is in doubt until somebody says so.
     """
     url = new_database(postgresql_url, f"safebase_{has_note}".lower())
-    release(url, 60)
+    release(url, 150)  # more than one group
     impatient = f"{url}?options=-clock_timeout%3D300"
 
     def stall(_key: str, number: int) -> bool:
@@ -388,7 +388,7 @@ def test_safebase_what_storage_could_not_mark_as_delivered_is_never_sent_again(
         assert code != 0
         assert "lock timeout" in err
         unmarked = dict(sink.kept)
-        assert 10 <= len(unmarked) < 60
+        assert 10 <= len(unmarked) < 150
         for _ in range(2):  # a supervisor starts it again
             time.sleep(LEASE_SECONDS)
             assert work()[0] != 0
@@ -399,8 +399,8 @@ def test_safebase_what_storage_could_not_mark_as_delivered_is_never_sent_again(
         assert work()[1]["sent"] == 0, "stopped by the switch"
         with open_ledger(url, utc_now) as ledger:
             ledger.resume(None, "ana", "storage is back")
-        assert [work()[1]["sent"] for _ in range(3)] == [60 - len(unmarked), 0, 0]
-        assert sink.kept == dict.fromkeys((f"m{number:05}" for number in range(60)), 1)
+        assert [work()[1]["sent"] for _ in range(3)] == [150 - len(unmarked), 0, 0]
+        assert sink.kept == dict.fromkeys((f"m{number:05}" for number in range(150)), 1)
         with open_ledger(url, utc_now) as ledger:
             in_doubt = {one.message_id: one.reason for one in ledger.unknown()}
             assert in_doubt == ({} if has_note else dict.fromkeys(unmarked, "worker_lost"))

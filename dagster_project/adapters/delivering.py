@@ -1,7 +1,7 @@
 """Delivering: claim, build, sign, mark, send, record, until nothing is due.
 
-The ledger is the fence. `mark_sending` commits before the channel sees a byte, so a crash at any line leaves a message
-either claimable, with nothing sent, or in `sending`, which is never sent again without somebody's word.
+The ledger is the fence. A turn marks a group `sending` and commits before the channel sees a byte of it, so a crash at any line
+leaves a message either claimable, with nothing sent, or in `sending`, which is never sent again without somebody's word.
 """
 
 from __future__ import annotations
@@ -81,14 +81,30 @@ C_co = TypeVar("C_co", bound=Claim, covariant=True)
 T = TypeVar("T")
 
 
+class Turn(Protocol[C_co]):
+    """What the ledger says to a worker's turn: why some of its sends must not go out, and what it holds for the next turn."""
+
+    @property
+    def obstacles(self) -> Mapping[str, str]: ...
+    @property
+    def claims(self) -> Sequence[C_co]: ...
+
+
 class Ledger(Protocol[C_co]):
     """What delivering asks of the ledger; each call is one transaction, and asking again after a lost connection is safe."""
 
-    def claim(
-        self, worker: str, limit: int, lease_seconds: float, source_pack: str | None, way: Way | None
-    ) -> Sequence[C_co]: ...
+    def turn(
+        self,
+        worker: str,
+        results: Sequence[Result],
+        sends: Sequence[Sending],
+        as_of: datetime,
+        limit: int,
+        lease_seconds: float,
+        source_pack: str | None,
+        way: Way | None,
+    ) -> Turn[C_co]: ...
     def throttled_until(self, source_pack: str | None, way: Way) -> datetime | None: ...
-    def mark_sending(self, sends: Sequence[Sending], as_of: datetime) -> Mapping[str, str]: ...
     def record_outcomes(self, results: Sequence[Result], as_of: datetime, way: Way | None) -> Sequence[str]: ...
     def extend_claims(self, worker: str, lease_seconds: float) -> int: ...
     def unknown(self, source_pack: str | None) -> Sequence[Doubt]: ...
@@ -159,7 +175,6 @@ def deliver(
     source_pack: str | None = None,
     way: Way | None = None,
     run_id: str | None = None,
-    batch: int = 200,
     notes: Path | None = None,
     on_progress: Callable[[Counts], None] | None = None,
     is_orphaned: Callable[[], bool] = lambda: False,
@@ -179,15 +194,13 @@ def deliver(
     as_of = letterhead.as_of
     note = noting(notes, worker) if notes is not None else contextlib.nullcontext()
     with ledger.watch() as watch, _stop_requests(is_orphaned) as stop_request, note as kept:
-        work = _Work(ledger, channel, watch, letterhead, worker, clock, stop_request, way, notes, kept)
+        work = _Work(ledger, channel, watch, letterhead, worker, clock, stop_request, source_pack, way, notes, kept)
         try:
-            for claims in work.claims(batch, source_pack):
-                work.handle(claims)
+            while work.take_turn():
                 if on_progress:
                     on_progress(work.counts())
-                if work.ended_by:
-                    break
         finally:
+            work.record()
             _patiently(lambda: ledger.release_claims(worker))
     if work.unbuildable:  # a claim cannot be cancelled: given back first
         ledger.cancel({key: f"unbuildable:{word}" for key, word in work.unbuildable.items()}, run_id, as_of)
@@ -197,7 +210,7 @@ def deliver(
 
 
 class _Work(Generic[C]):
-    """One worker's loop: what it has seen, and what came of it."""
+    """One worker's loop: what it holds, what it has seen, and what came of it."""
 
     def __init__(
         self,
@@ -208,46 +221,67 @@ class _Work(Generic[C]):
         worker: str,
         clock: Callable[[], datetime],
         stop_request: Callable[[], str],
+        source_pack: str | None,
         way: Way | None,
         notes: Path | None,
         note: Note | None,
     ) -> None:
         self._ledger, self._channel, self._watch, self._letterhead = ledger, channel, watch, letterhead
-        self._worker, self._clock, self._stop_request, self._way = worker, clock, stop_request, way
-        self._notes, self._note = notes, note
+        self._worker, self._clock, self._stop_request = worker, clock, stop_request
+        self._source_pack, self._way, self._notes, self._note = source_pack, way, notes, note
         self._started = clock()
         self._renewed = 0.0
+        self._claims: Sequence[C] = ()  # for the next turn
+        self._results: list[Result] = []  # of the last one, which the next tells the ledger
+        self._seen: set[str] = set()
         self._outcomes: Counter[Outcome] = Counter()
         self._stopped: Counter[str] = Counter()
         self._times_down = 0
         self.unbuildable: dict[str, str] = {}  # message_id -> the builder's word
         self.ended_by = ""
 
-    def claims(self, batch: int, source_pack: str | None) -> Iterator[list[C]]:
-        """Claims in groups as large as the channel lets be in flight. Each message comes once: what the ledger hands back
-        in the same call would only fail the same way."""
-        seen: set[str] = set()
-        # With limits no more is claimed than goes out now: a claim counts against them whether or not it is sent.
-        size = batch if self._way is None else self._channel.in_flight
-        while True:
-            self._renew()
-            claims = _patiently(lambda: self._ledger.claim(self._worker, size, LEASE_SECONDS, source_pack, self._way))
-            fresh = [claim for claim in claims if claim.message.message_id not in seen]
-            if not fresh:
-                if claims or not self._is_worth_waiting(source_pack):
-                    return
-                continue
-            seen.update(claim.message.message_id for claim in fresh)
-            for start in range(0, len(fresh), self._channel.in_flight):
-                self._renew()
-                yield fresh[start : start + self._channel.in_flight]
+    def take_turn(self) -> bool:
+        """One transaction and one group of mails: tell what became of the last group, commit to what is held now, claim the next;
+        then send. False when this was the last."""
+        self._renew()
+        mails = self._build(self._claims)
+        self.ended_by = self.ended_by or self._stop_request()
+        if self.ended_by:
+            return False
+        sends = [
+            Sending(key, claim.lease, claim.draft.draft_hash, mail.raw, mail.mail_from, mail.rcpt_to)
+            for key, (claim, mail) in mails.items()
+        ]
+        turn = _patiently(
+            lambda: self._ledger.turn(
+                self._worker,
+                self._results,
+                sends,
+                self._letterhead.as_of,
+                self._channel.in_flight,
+                LEASE_SECONDS,
+                self._source_pack,
+                self._way,
+            )
+        )
+        self._results = []
+        self._stopped.update(turn.obstacles.values())
+        if "killed" in turn.obstacles.values():
+            self.ended_by = "killed"
+        self._send({key: pair for key, pair in mails.items() if key not in turn.obstacles})
+        # Each message comes once: what the ledger hands back in the same call would only fail the same way.
+        self._claims = [claim for claim in turn.claims if claim.message.message_id not in self._seen]
+        self._seen.update(claim.message.message_id for claim in self._claims)
+        if self._claims or self._results:
+            return True
+        return not turn.claims and self._is_worth_waiting()
 
-    def _is_worth_waiting(self, source_pack: str | None) -> bool:
+    def _is_worth_waiting(self) -> bool:
         """Sleep where a limit opens again soon. What waits for longer is left to the next tick, or to a worker that watches."""
         if self._way is None:
             return False
         way = self._way
-        opens_at = _patiently(lambda: self._ledger.throttled_until(source_pack, way))
+        opens_at = _patiently(lambda: self._ledger.throttled_until(self._source_pack, way))
         if opens_at is None:
             return False
         pause = (opens_at - self._clock()).total_seconds()
@@ -255,8 +289,7 @@ class _Work(Generic[C]):
             self.ended_by = "throttled"
             return False
         time.sleep(min(max(pause, 0.01), LOOK_SECONDS))
-        self.ended_by = self._stop_request()
-        return not self.ended_by
+        return True
 
     def _renew(self) -> None:
         """Say that this worker lives, and give up the sends of those that don't."""
@@ -266,37 +299,29 @@ class _Work(Generic[C]):
             if lost and self._notes is not None:
                 settle_by_notes(self._ledger, self._notes, self._letterhead.as_of)
 
-    def handle(self, claims: Sequence[C]) -> None:
-        """One group from claims to recorded outcomes, or to the reasons why they were not sent."""
-        mails = self._build(claims)
-        sends = [
-            Sending(key, claim.lease, claim.draft.draft_hash, mail.raw, mail.mail_from, mail.rcpt_to)
-            for key, (claim, mail) in mails.items()
-        ]
-        self.ended_by = self._stop_request()
-        if not sends or self.ended_by:
-            return
-        as_of = self._letterhead.as_of
-        obstacles = _patiently(lambda: self._ledger.mark_sending(sends, as_of))
-        self._stopped.update(obstacles.values())
-        if "killed" in obstacles.values():
-            self.ended_by = "killed"
-        marked = {key: pair for key, pair in mails.items() if key not in obstacles}
+    def _send(self, marked: Mapping[str, tuple[C, Built]]) -> None:
+        """What was sent is told to the ledger whatever interrupts the rest."""
         receipts: dict[str, Receipt] = {}
+        begun: set[str] = set()
         try:
-            for mail, receipt in self._channel.transmit(self._one_by_one(marked)):
+            for mail, receipt in self._channel.transmit(self._one_by_one(marked, begun)):
                 receipts[mail.message_id] = receipt
                 if self._note is not None:
                     self._note.end(mail.message_id, receipt.outcome)
                 self._times_down = self._times_down + 1 if receipt.is_channel_down else 0
                 if self._times_down == MAX_TIMES_DOWN:
                     self.ended_by = "channel_down"
-        finally:  # what was sent is recorded whatever interrupts the rest
-            self._record(marked, receipts)
+        finally:
+            for key, (claim, _) in marked.items():
+                receipt = receipts.get(key)
+                if receipt is None and key in begun:
+                    continue  # in flight for ever: it stays in `sending`
+                receipt = receipt or Receipt("not_sent", "stopped before it was begun")
+                self._results.append(Result(key, claim.lease, receipt.outcome, receipt.detail, receipt.provider_id))
+                self._outcomes[receipt.outcome] += 1
 
-    def _one_by_one(self, marked: Mapping[str, tuple[C, Built]]) -> Iterator[Built]:
+    def _one_by_one(self, marked: Mapping[str, tuple[C, Built]], begun: set[str]) -> Iterator[Built]:
         """The mails, each after a last look at the switches."""
-        self._begun: set[str] = set()
         for key, (claim, mail) in marked.items():
             self.ended_by = self.ended_by or self._stop_request()
             is_killed, paused = _patiently(self._watch.stopped)
@@ -305,22 +330,15 @@ class _Work(Generic[C]):
             if self.ended_by:
                 return
             if claim.message.campaign_id not in paused:
-                self._begun.add(key)
+                begun.add(key)
                 if self._note is not None:
                     self._note.begin(key)
                 yield mail
 
-    def _record(self, marked: Mapping[str, tuple[C, Built]], receipts: Mapping[str, Receipt]) -> None:
-        """What became of each. One that was begun and has no receipt is in flight for ever: it stays in `sending`."""
-        results: list[Result] = []
-        for key, (claim, _) in marked.items():
-            receipt = receipts.get(key)
-            if receipt is None and key in self._begun:
-                continue
-            receipt = receipt or Receipt("not_sent", "stopped before it was begun")
-            results.append(Result(key, claim.lease, receipt.outcome, receipt.detail, receipt.provider_id))
-            self._outcomes[receipt.outcome] += 1
-        if results:
+    def record(self) -> None:
+        """Tell what became of the last group, where no turn has."""
+        if self._results:
+            results, self._results = self._results, []
             _patiently(lambda: self._ledger.record_outcomes(results, self._letterhead.as_of, self._way))
 
     def _build(self, claims: Sequence[C]) -> dict[str, tuple[C, Built]]:

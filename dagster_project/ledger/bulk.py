@@ -14,19 +14,26 @@ Row = Mapping[str, Any]
 
 def insert_rows(connection: sa.Connection, table: sa.Table, rows: Sequence[Row]) -> None:
     """Insert rows that all name the same columns. A conflict is an error, as in any INSERT."""
-    if not rows:
-        return
-    names = list(rows[0])
+    if rows:
+        names = list(rows[0])
+        is_copied = connection.dialect.name == "postgresql"
+        values = [tuple(row[name] for name in names) for row in rows] if is_copied else _for_sqlite(rows, names)
+        insert_tuples(connection, table, names, values)
+
+
+def insert_tuples(
+    connection: sa.Connection, table: sa.Table, names: Sequence[str], rows: Sequence[tuple[Any, ...]]
+) -> None:
+    """Insert rows whose values stand in the order of `names`, times in the database's own form."""
     columns = ", ".join(_quoted(connection, name) for name in names)
     if connection.dialect.name == "postgresql":
         cursor: Any = connection.connection.cursor()  # of the driver, inside this transaction
         with cursor, cursor.copy(f"COPY {table.name} ({columns}) FROM STDIN") as copy:
             for row in rows:
-                copy.write_row([row[name] for name in names])
+                copy.write_row(row)
         return
     marks = ", ".join("?" * len(names))
-    statement = f"INSERT INTO {table.name} ({columns}) VALUES ({marks})"
-    connection.exec_driver_sql(statement, _for_sqlite(rows, names))
+    connection.exec_driver_sql(f"INSERT INTO {table.name} ({columns}) VALUES ({marks})", rows)
 
 
 def upsert_rows(connection: sa.Connection, table: sa.Table, keys: Sequence[str], rows: Sequence[Row]) -> None:

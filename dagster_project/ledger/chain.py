@@ -22,7 +22,7 @@ from typing import Any
 import sqlalchemy as sa
 import sqlalchemy.exc
 
-from dagster_project.ledger.bulk import insert_rows
+from dagster_project.ledger.bulk import insert_tuples
 from dagster_project.ledger.schema import chain_head, events
 from dagster_project.lifecycle.errors import Refusal
 
@@ -73,7 +73,7 @@ class Write:
         self.connection = connection
         self.now = now
         self._recorded_at = now.isoformat()
-        self._pending: list[dict[str, Any]] = []
+        self._pending: list[tuple[Any, ...]] = []
         self._head: tuple[int, str, int] | None = None
         self._seq, self._hash, self._lease = 0, "", 0
 
@@ -131,9 +131,8 @@ class Write:
             "to_state": to_state,
         }
         digest = hashlib.sha256((self._hash + _PLAIN_ENCODER.encode(event)).encode()).hexdigest()
-        event["prev_hash"], event["hash"] = self._hash, digest
+        self._pending.append((*event.values(), self._hash, digest))
         self._hash = digest
-        self._pending.append(event)
         return self._seq
 
     def flush(self) -> None:
@@ -141,7 +140,7 @@ class Write:
         if self._head is None:
             return
         if self._pending:
-            insert_rows(self.connection, events, self._pending)
+            insert_tuples(self.connection, events, (*sorted(HASHED), "prev_hash", "hash"), self._pending)
         seq, digest, lease = self._head
         moved = self.connection.execute(
             sa.update(chain_head)

@@ -149,7 +149,7 @@ class _Due:
 
 
 @cache
-def _due_statements(dialect: str, is_of_one_pack: bool) -> list[sa.Select[Any]]:
+def _due_statements(dialect: str, is_of_one_pack: bool) -> list[sa.Executable]:
     """By state of the message; the rows of `messages` are locked, those that others hold skipped."""
     now: sa.BindParameter[datetime] = sa.bindparam("now", type_=sa.DateTime)
     query = (

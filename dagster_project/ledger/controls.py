@@ -129,7 +129,7 @@ def suppressed_among(connection: sa.Connection, message_ids: Collection[str]) ->
 
 
 @cache
-def _covered(dialect: str) -> sa.Select[tuple[str]]:
+def _covered(dialect: str) -> sa.Executable:
     return (
         sa.select(messages.c.message_id)
         .outerjoin(recipients, recipients.c.message_id == messages.c.message_id)

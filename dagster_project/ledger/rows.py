@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any, Literal
 
@@ -112,6 +112,15 @@ class Claim:
     message: Message
     draft: Draft
     lease: int
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Turn:
+    """What came of one turn of a worker."""
+
+    foreign: Sequence[str]  # ids of results that were no longer this worker's to tell
+    obstacles: Mapping[str, str]  # message_id → why it must not go out
+    claims: Sequence[Claim]  # for the next turn
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

@@ -112,7 +112,7 @@ def _read_around(connection: sa.Connection, message_ids: Collection[str]) -> dic
 
 
 @cache
-def _around(dialect: str) -> sa.Select[Any]:
+def _around(dialect: str) -> sa.Executable:
     return (
         sa.select(
             messages.c.message_id,

@@ -95,7 +95,7 @@ def lock_messages(write: Write, message_ids: Collection[str]) -> dict[str, Held]
 
 
 @cache
-def _rows_of(dialect: str) -> sa.Select[Any]:
+def _rows_of(dialect: str) -> sa.Executable:
     return (
         sa.select(*HELD_COLUMNS)
         .where(listed(dialect, messages.c.message_id, "ids"))

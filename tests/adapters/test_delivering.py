@@ -135,7 +135,7 @@ def test_what_is_released_is_sent_once_and_recorded(ledger: Ledger) -> None:
     released(ledger, *map(planned, range(5)))
     channel = Told()
 
-    first, second = run(ledger, channel, batch=2), run(ledger, channel)
+    first, second = run(ledger, channel), run(ledger, channel)
 
     assert (first.outcomes, first.ended_by) == ({"sent": 5}, "nothing_due")
     assert second.outcomes == {}
@@ -248,11 +248,11 @@ def test_two_workers_share_the_work(ledger: Ledger) -> None:
 
     def other_works_too(built: Built) -> Receipt:
         if len(channel.given) == 1:
-            run(ledger, channel, worker="other", batch=3)
+            run(ledger, channel, worker="other")
         return Receipt("sent", "")
 
     channel.answer = other_works_too
-    run(ledger, channel, batch=3)
+    run(ledger, channel)
 
     assert channel.accepted == {f"m{number:03}": 1 for number in range(20)}
     assert_verified(ledger, channel)
@@ -391,13 +391,13 @@ def test_the_outbox_holds_exactly_the_bytes_that_the_ledger_keeps(ledger: Ledger
     assert_verified(ledger)
 
 
-def test_progress_is_told_after_each_message(ledger: Ledger) -> None:
+def test_progress_is_told_after_each_turn(ledger: Ledger) -> None:
     released(ledger, *map(planned, range(3)))
     told: list[Counts] = []
 
     run(ledger, Told(), on_progress=told.append)
 
-    assert [counts.outcomes for counts in told] == [{"sent": 1}, {"sent": 2}, {"sent": 3}]
+    assert [counts.outcomes for counts in told] == [{}, {"sent": 1}, {"sent": 2}, {"sent": 3}]
 
 
 @pytest.mark.parametrize("sender", ["Ledgerline", "", "a@b.example, c@d.example", "=?utf-8?q?x?= <a@b.example>"])

@@ -50,7 +50,7 @@ def the_json_is_whole(document: dict[str, Any]) -> None:
         assert "skipped" in found or name == "micro" or found["per_second"].keys() == SPREAD, name
     assert "postfix" in document["summary"][results.ANCHOR]["skipped"]
     assert {"render", "build", "sign_rsa", "bare_rsa", "render_and_build"} <= document["steps_us"].keys()
-    assert {"claim", "mark_sending", "record_outcomes", "mail", "send", "rest"} <= document["parts_us"]["shares"].keys()
+    assert {"turn", "mail", "send", "rest"} <= document["parts_us"]["shares"].keys()
     found = {one["goal"]: one["found"] for one in document["goals"]}
     assert found["transport alone, of smtp-source"] is None, "there was no smtp-source"
     assert found["whole job, times the naive script without DKIM"].keys() == SPREAD

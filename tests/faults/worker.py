@@ -43,7 +43,6 @@ def main(url: str, port: str, lease_seconds: str = "120", notes: str = "") -> No
             letterhead,
             worker=f"worker:{os.getpid()}",
             clock=clock,
-            batch=50,
             notes=Path(notes) if notes else None,
         )
     print(json.dumps(counts.as_dict()))  # noqa: T201 - its answer

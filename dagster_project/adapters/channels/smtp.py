@@ -58,7 +58,7 @@ class SmtpChannel:
     """One connection to one server, opened by `with` and again whenever it was lost."""
 
     name = "smtp"
-    in_flight = 32  # committed together: nobody can ask the server afterwards, so after a crash these are in doubt
+    in_flight = 64  # committed together: nobody can ask the server afterwards, so after a crash these are in doubt
 
     def __init__(
         self, server: SmtpServer, *, tls: ssl.SSLContext | None = None, timeouts: Timeouts | None = None
