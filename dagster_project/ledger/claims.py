@@ -78,7 +78,7 @@ def _within_limits(write: Write, limit: int, due: _Due, way: Way) -> list[Sequen
         rows = due.most_urgent(limit - len(chosen), domains=shut, canaries=canaries.shut, taken=taken)
         for row in rows:
             held = _held(row)
-            if row.domain in shut or not canaries.admits(held.release_id, held.campaign_id):
+            if row.domain in shut or not canaries.admits(held.release_id, held.campaign_id, held.attempts):
                 continue
             if quotas.admits(row.domain):
                 chosen.append(row)
@@ -168,7 +168,10 @@ def _due_statements(dialect: str, is_of_one_pack: bool) -> list[sa.Executable]:
             sa.not_(listed(dialect, messages.c.campaign_id, "paused")),
             sa.not_(listed(dialect, recipients.c.domain, "domains")),
             sa.not_(listed(dialect, messages.c.message_id, "taken")),
-            sa.not_(listed(dialect, messages.c.release_id + "/" + messages.c.campaign_id, "canaries")),
+            sa.or_(
+                messages.c.attempts > 0,  # one of the canaries themselves, which is tried again
+                sa.not_(listed(dialect, messages.c.release_id + "/" + messages.c.campaign_id, "canaries")),
+            ),
         )
         .order_by(messages.c.send_before, messages.c.planned_as_of, messages.c.message_id)
         .limit(sa.bindparam("most"))

@@ -138,9 +138,10 @@ class Canaries:
         """(release, campaign) of which nothing more goes out now."""
         return [key for key, left in self._left.items() if left <= 0]
 
-    def admits(self, release_id: str | None, campaign_id: str) -> bool:
+    def admits(self, release_id: str | None, campaign_id: str, attempts: int) -> bool:
+        """Count one more message, unless its campaign has all its canaries out. What was tried before is one of them already."""
         key = (release_id or "", campaign_id)
-        if key not in self._left:
+        if key not in self._left or attempts:
             return True
         if self._left[key] <= 0:
             return False
@@ -168,24 +169,40 @@ class Canaries:
         outcomes = Counter(
             self._write.connection.execute(
                 sa.select(attempts.c.outcome)
-                .join_from(attempts, messages, attempts.c.message_id == messages.c.message_id)
+                .join_from(
+                    attempts,
+                    messages,
+                    sa.and_(attempts.c.message_id == messages.c.message_id, attempts.c.attempt == messages.c.attempts),
+                )
                 .where(
                     messages.c.campaign_id == row.campaign_id,
                     attempts.c.started_at >= row.begun_at - timedelta(hours=6),
                 )
             ).scalars()
         )
-        tried = sum(outcomes.values())
-        is_bad = tried > 0 and outcomes["rejected"] / tried >= canary.most_rejected
+        complaints = self._complaints(row)
+        judged = outcomes["sent"] + outcomes["rejected"]
+        is_bad = complaints > 0 or (judged > 0 and outcomes["rejected"] / judged >= canary.most_rejected)
+        if (
+            not is_bad and judged * 2 < row.let_out
+        ):  # servers that took none of them have not judged: it goes on waiting
+            self._left[key] = 0
+            return
         self._write.connection.execute(
             sa.update(canaries)
             .where(canaries.c.release_id == row.release_id, canaries.c.campaign_id == row.campaign_id)
             .values(verdict="failed" if is_bad else "passed")
         )
         if is_bad:
-            reason = f"canary: {outcomes['rejected']} of {tried} rejected"
-            set_control(self._write, "pause", row.campaign_id, "on", actor, reason)
+            said = f"{outcomes['rejected']} of {judged} rejected" if not complaints else f"{complaints} complained"
+            set_control(self._write, "pause", row.campaign_id, "on", actor, f"canary: {said}")
             self._left[key] = 0
+
+    def _complaints(self, row: sa.Row[Any]) -> int:
+        counted = sa.select(sa.func.coalesce(sa.func.sum(tallies.c.complained), 0)).where(
+            tallies.c.scope == f"campaign:{row.campaign_id}", tallies.c.day >= row.begun_at.date()
+        )
+        return int(self._write.connection.execute(counted).scalar_one())
 
 
 def tally(write: Write, told: Iterable[tuple[str, str, Outcome]], way: Way) -> dict[str, str]:

@@ -31,13 +31,13 @@ from dagster_project.ledger.schema import (
 )
 from dagster_project.ledger.transitions import Held, Move, lock_messages, move
 from dagster_project.lifecycle.address import canonical
+from dagster_project.lifecycle.bucket import hash_bucket
 from dagster_project.lifecycle.errors import InputError
 from dagster_project.lifecycle.flow import Way
 from dagster_project.lifecycle.message import Outcome, Result, Sending, State, content_hash
 
-RETRY_BASE = timedelta(
-    seconds=60
-)  # doubled with every attempt, so that a worker's loop over its claims comes to an end
+# Doubled with every attempt and up to half as long again, so that a worker's loop over its claims comes to an end.
+RETRY_BASE = timedelta(seconds=60)
 RETRY_MOST = timedelta(hours=1)
 AFTER: Mapping[Outcome, State] = {
     "sent": "sent",
@@ -310,5 +310,9 @@ def _after(outcome: Outcome, held: Held, as_of: datetime, now: datetime) -> dict
     if outcome == "sent":
         changes["sent_as_of"] = as_of
     if outcome in ("deferred", "not_sent"):
-        changes["retry_at"] = now + min(RETRY_BASE * 2 ** min(held.attempts - 1, 10), RETRY_MOST)
+        wait = min(RETRY_BASE * 2 ** min(held.attempts - 1, 10), RETRY_MOST)
+        spread = hash_bucket(
+            f"retry:{held.attempts}", held.message_id
+        )  # a server that was down is not met by all at once
+        changes["retry_at"] = now + wait * (1 + spread / 2)
     return changes

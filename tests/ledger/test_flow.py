@@ -7,7 +7,9 @@ from datetime import date, timedelta
 from typing import TYPE_CHECKING, Any
 
 import pytest
+import sqlalchemy as sa
 
+from dagster_project.ledger.schema import tallies
 from dagster_project.lifecycle.flow import Breakers, Canary, Flow, Way, parse_flow
 from dagster_project.lifecycle.message import Outcome, Result, Sending
 
@@ -130,6 +132,31 @@ def test_a_canary_that_was_rejected_pauses_its_campaign_and_no_other(world: Worl
     (control,) = world.ledger.controls()
     assert (control.name, control.campaign_id, control.actor) == ("pause", "welcome", "canary")
     assert control.reason == "canary: 1 of 2 rejected"
+
+
+def test_a_canary_that_no_server_took_waits_for_one_and_is_itself_tried_again(world: World) -> None:
+    watched = way(canary={"least": 2, "wait_minutes": 30}, breakers={"most_failures_in_a_row": 1000})
+    released(world, ["a.example"] * 6, watched.flow.canary)
+
+    sent(world, watched, ["deferred", "deferred"])
+    world.clock.advance(minutes=31)
+    sent(world, watched, ["sent", "sent"])
+
+    assert {one.message_id for one in world.ledger.messages({"sent"})} == {"m0001", "m0002"}, "nobody else was let out"
+    world.clock.advance(minutes=1)
+    assert claimed(world, watched) == ["m0003", "m0004", "m0005", "m0006"]
+
+
+def test_one_complaint_about_a_canary_pauses_its_campaign(world: World) -> None:
+    watched = way(canary={"least": 2, "wait_minutes": 30})
+    released(world, ["a.example"] * 6, watched.flow.canary)
+    sent(world, watched, ["sent", "sent"])
+    with world.ledger._database.write() as write:  # as a feedback loop's report will
+        write.connection.execute(sa.update(tallies).values(complained=1))
+    world.clock.advance(minutes=31)
+
+    assert claimed(world, watched) == []
+    assert [control.reason for control in world.ledger.controls()] == ["canary: 1 complained"]
 
 
 def test_a_campaign_that_passed_today_needs_no_other_canary(world: World) -> None:
