@@ -393,7 +393,7 @@ class Ledger:
     def deliveries(self, source_pack: str) -> pa.Table:
         """One row per message ever planned of this pack."""
         with self._database.read() as connection:
-            return landing.deliveries(connection, source_pack)
+            return landing.deliveries(connection, source_pack, self._database.now())
 
     def verify(self, accepted: Mapping[str, int] | None = None) -> dict[str, Any]:
         """Recompute the chain and check the invariants; `accepted` is a sink's own count of messages per message_id."""
