@@ -123,6 +123,7 @@ def lose_the_second(*_: object) -> None:
 def test_a_lost_worker_is_named_with_its_own_exit_code(
     monkeypatch: pytest.MonkeyPatch, make_home: Callable[..., Home]
 ) -> None:
+    monkeypatch.syspath_prepend(Path(__file__).parent.parent)  # the processes import the function by its name
     monkeypatch.setattr("dagster_project.workers._worker", lose_the_second)
 
     with pytest.raises(
