@@ -158,10 +158,11 @@ class Ledger:
                 connection, message_ids=message_ids, source_pack=source_pack, states=states, run_id=run_id
             )
 
-    def route(self, routes: Mapping[str, Route], run_id: str, as_of: datetime) -> None:
-        """drafted → approved (by policy) or in_review, all or none."""
+    def route(self, routes: Mapping[str, Route], run_id: str, as_of: datetime) -> dict[str, str]:
+        """drafted → approved (by policy) or in_review. What another tick has routed stands; returned is message_id → what
+        stands, where it is not what was asked."""
         with self._database.write() as write:
-            reviews.route(write, routes, run_id, utc(as_of))
+            return reviews.route(write, routes, run_id, utc(as_of))
 
     def review(
         self,
