@@ -25,7 +25,7 @@ def reviews(context: dg.AssetExecutionContext, home: HomeResource) -> dg.Materia
         policies = {name: policy.review for name, policy in home.policies.items()}
         # What the content gate has seen. A tick on another host may draft more, or send some of these, in the meantime.
         seen = drafted_messages(home.warehouse)
-        cautioned = cautioned_campaigns(ledger.gates(context.run_id))
+        cautioned = cautioned_campaigns(ledger.gates(tick.run_id))
         asked = routes(ledger.messages(("drafted",), message_ids=seen), policies, cautioned)
         stands_otherwise = ledger.route(asked, context.run_id, tick.as_of)
         rows = review_rows(ledger.messages(message_ids=seen), ledger.reviews(seen), home.policies)
