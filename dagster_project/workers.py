@@ -63,11 +63,9 @@ def deliver_with(workers: int, job: Job, on_progress: Callable[[Counts], None] =
             process.join()
     if errors:
         raise InputError(errors[0])
-    lost = [process.name for process in processes if process.exitcode]
+    lost = [f"{process.name} ended with code {process.exitcode}" for process in processes if process.exitcode]
     if lost and not asked:
-        raise Refusal(
-            f"{', '.join(lost)} ended with code {processes[0].exitcode}; what they held is free in two minutes"
-        )
+        raise Refusal(f"{', '.join(lost)}; what they held is free in two minutes")
     return together(list(told.values()), asked[0] if asked else None)
 
 

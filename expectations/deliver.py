@@ -26,7 +26,8 @@ def suite(given: Given) -> Suite:
                 name="nothing_left_sending",
                 sentence="No message is left half sent.",
                 batch=DELIVERIES,
-                violations="select message_id as example from batch where state = 'sending'",
+                # A worker on another host may be at it right now, and says within two minutes what became of it.
+                violations="select message_id as example from batch where state = 'sending' and not is_held",
                 population="select count(*) from batch",
             ),
             Rows(

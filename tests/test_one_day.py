@@ -5,15 +5,21 @@ from __future__ import annotations
 import email
 import email.policy
 import json
+import os
+import subprocess
+import sys
 from collections.abc import Callable
 from datetime import datetime, timedelta
 from pathlib import Path
+from typing import Any
 
+import psycopg
 import pytest
 
 from dagster_project.commands.explain import explain
 from dagster_project.commands.run import Report
 from dagster_project.home import Home
+from dagster_project.lifecycle.planning import routes
 from dagster_project.lifecycle.stages import STAGES
 
 pytestmark = pytest.mark.slow
@@ -159,6 +165,34 @@ def test_controls_and_suppressions_hold_at_once(make_home: Callable[..., Home], 
 
     assert paused.campaigns["welcome"].get("send", 0) == 0
     assert paused.deliveries["sent"] > 0
+    assert verified(home)
+
+
+def test_two_hosts_tick_at_the_same_hour(
+    make_home: Callable[..., Home], tick: Tick, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, postgresql_url: str
+) -> None:
+    """A whole tick of another host passes between a tick's look at its drafts and its word on them: both end well, nobody is
+    mailed twice."""
+    with psycopg.connect(postgresql_url, autocommit=True) as connection:
+        connection.execute("CREATE DATABASE two_hosts")
+    ledger_url = postgresql_url.rpartition("/")[0] + "/two_hosts"
+    home = make_home(ledger_url=ledger_url, home=tmp_path / "slow", secret_keys="a" * 64)  # or their links would differ
+    other: list[Any] = []
+
+    def held_up(*arguments: Any) -> dict[str, Any]:
+        command = [sys.executable, "-m", "dagster_project.cli", "run", "--json"]
+        environment = os.environ | {"POSTRIDER_HOME": str(tmp_path / "fast")}
+        run = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
+        other.append(json.loads(run.stdout))
+        return routes(*arguments)
+
+    monkeypatch.setattr("dagster_project.defs.review.routes", held_up)
+    mine = tick(home)
+
+    assert (mine.error, other[0]["error"]) == (None, None)
+    assert mine.decisions_hash == other[0]["decisions_hash"]
+    assert other[0]["deliveries"]["sent"] == len(list((tmp_path / "fast" / "outbox").rglob("*.eml"))) > 10
+    assert outbox(home) == []
     assert verified(home)
 
 

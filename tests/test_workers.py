@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import multiprocessing
 import os
 import signal
 import subprocess
@@ -17,7 +18,8 @@ import pytest
 
 from dagster_project.adapters.delivering import Counts
 from dagster_project.home import Home
-from dagster_project.workers import together
+from dagster_project.lifecycle.errors import Refusal
+from dagster_project.workers import Job, deliver_with, together
 from tests.released import Recorder, release
 
 Call = Callable[..., tuple[int, str, str]]
@@ -111,6 +113,23 @@ def test_workers_whose_parent_is_killed_stop_by_themselves(released: Callable[[i
         states = Counter(message.state for message in ledger.messages())
         assert set(states) == {"sent", "approved"}
         assert ledger.verify(recorder.accepted(ledger))["ok"]
+
+
+def lose_the_second(*_: object) -> None:
+    """In place of a worker: the first ends well, the second as if the kernel had taken its memory."""
+    os._exit(137 if multiprocessing.current_process().name.endswith("-1") else 0)
+
+
+def test_a_lost_worker_is_named_with_its_own_exit_code(
+    monkeypatch: pytest.MonkeyPatch, make_home: Callable[..., Home]
+) -> None:
+    monkeypatch.syspath_prepend(Path(__file__).parent.parent)  # the processes import the function by its name
+    monkeypatch.setattr("dagster_project.workers._worker", lose_the_second)
+
+    with pytest.raises(
+        Refusal, match=r"^postrider-worker-1 ended with code 137; what they held is free in two minutes$"
+    ):
+        deliver_with(2, Job(make_home().settings, None))
 
 
 def test_without_a_tick_there_is_nothing_to_deliver(make_home: Callable[..., Home], call: Call) -> None:

@@ -1,4 +1,4 @@
-"""Reading decisions out of the warehouse."""
+"""Reading decisions, and what was drafted on them, out of the warehouse."""
 
 from __future__ import annotations
 
@@ -55,3 +55,8 @@ def candidate_of(warehouse: Warehouse, campaign_id: str, user_id: str | None) ->
         [campaign_id, user_id, user_id],
     )
     return rows[0] if rows else None
+
+
+def drafted_messages(warehouse: Warehouse) -> list[str]:
+    """message_ids of the drafts that the content gate judges."""
+    return [row["message_id"] for row in warehouse.rows("select message_id from drafts where draft_hash is not null")]

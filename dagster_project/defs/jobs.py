@@ -4,6 +4,7 @@ import dagster as dg
 
 from dagster_project.adapters.clock import utc_now
 from dagster_project.defs.resources import HomeResource
+from dagster_project.lifecycle.planning import is_decided
 
 tick_job = dg.define_asset_job(
     "tick_job",
@@ -34,8 +35,12 @@ def approved_reviews_sensor(_context: dg.SensorEvaluationContext, home: HomeReso
     """Starts a delivery when a person has approved drafts since the last one."""
     with home.ledger() as ledger:
         waiting = ledger.approved_by_people()
+        tick = ledger.last_tick()
+        can_go_on = tick is not None and is_decided(ledger.gates(tick.run_id))
     if not waiting:
         return dg.SkipReason("no approved draft is waiting")
+    if not can_go_on:
+        return dg.SkipReason("the last tick got no decisions through; the next one goes on")
     return dg.RunRequest(run_key=f"{waiting[-1]}-{len(waiting)}-{utc_now():%Y-%m-%dT%H:%M}")
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import datetime
+
 import pyarrow as pa
 import sqlalchemy as sa
 
@@ -11,9 +13,9 @@ from dagster_project.ledger.schema import messages, suppressions, tick_audience,
 _TIME = pa.timestamp("us")
 
 
-def _schema(text: str, *times: str, integers: tuple[str, ...] = ()) -> pa.Schema:
-    """Columns in the order of `text`, which are strings unless named as times or integers."""
-    kinds = dict.fromkeys(times, _TIME) | {name: pa.int64() for name in integers}
+def _schema(text: str, *times: str, integers: tuple[str, ...] = (), booleans: tuple[str, ...] = ()) -> pa.Schema:
+    """Columns in the order of `text`, which are strings unless named as something else."""
+    kinds = dict.fromkeys(times, _TIME) | dict.fromkeys(integers, pa.int64()) | dict.fromkeys(booleans, pa.bool_())
     return pa.schema([(name, kinds.get(name, pa.string())) for name in text.split()])
 
 
@@ -35,11 +37,12 @@ LANDED = {
     ),
 }
 DELIVERIES = _schema(
-    "message_id source_pack campaign_id user_id account_id message_type channel state state_reason attempts planned_as_of"
-    " sent_as_of draft_hash recipe_id run_id",
+    "message_id source_pack campaign_id user_id account_id message_type channel state state_reason is_held attempts"
+    " planned_as_of sent_as_of draft_hash recipe_id run_id",
     "planned_as_of",
     "sent_as_of",
     integers=("attempts",),
+    booleans=("is_held",),
 )
 
 
@@ -53,8 +56,9 @@ def land(connection: sa.Connection, source_pack: str) -> dict[str, pa.Table]:
         .where(ticks.c.source_pack == source_pack, ticks.c.status != "running")
         .order_by(ticks.c.as_of, ticks.c.run_id, tick_audience.c.campaign_id)
     )
+    in_order = sa.select(messages).where(messages.c.source_pack == source_pack).order_by(messages.c.message_id)
     return {
-        "raw_ledger_messages": _of_messages(connection, LANDED["raw_ledger_messages"], source_pack),
+        "raw_ledger_messages": _table(connection, in_order, LANDED["raw_ledger_messages"]),
         "raw_ledger_suppressions": _table(
             connection, sa.select(suppressions).order_by(suppressions.c.seq), LANDED["raw_ledger_suppressions"]
         ),
@@ -63,14 +67,12 @@ def land(connection: sa.Connection, source_pack: str) -> dict[str, pa.Table]:
     }
 
 
-def deliveries(connection: sa.Connection, source_pack: str) -> pa.Table:
-    """One row per message ever planned of this pack."""
-    return _of_messages(connection, DELIVERIES, source_pack)
-
-
-def _of_messages(connection: sa.Connection, schema: pa.Schema, source_pack: str) -> pa.Table:
-    query = sa.select(messages).where(messages.c.source_pack == source_pack).order_by(messages.c.message_id)
-    return _table(connection, query, schema)
+def deliveries(connection: sa.Connection, source_pack: str, now: datetime) -> pa.Table:
+    """One row per message ever planned of this pack. `is_held`: in the hands of a worker that was heard of lately, here or
+    on another host."""
+    is_held = sa.func.coalesce(messages.c.lease_expires_at > now, sa.false()).label("is_held")
+    query = sa.select(messages, is_held).where(messages.c.source_pack == source_pack).order_by(messages.c.message_id)
+    return _table(connection, query, DELIVERIES)
 
 
 def _table(connection: sa.Connection, query: sa.Select[tuple[object, ...]], schema: pa.Schema) -> pa.Table:

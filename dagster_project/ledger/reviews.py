@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 from typing import Any, Literal
 
@@ -27,22 +27,40 @@ def review_fields(row: Mapping[str, Any]) -> dict[str, object]:
     return {name: row[name] for name in ("message_id", "revision", "draft_hash", "verdict", "reviewer", "reason")}
 
 
-def route(write: Write, routes: Mapping[str, Route], run_id: str, as_of: datetime) -> None:
-    """drafted → approved (by policy) or in_review, all or none. Refusal when one of them is not `drafted`."""
+def route(write: Write, routes: Mapping[str, Route], run_id: str, as_of: datetime) -> dict[str, str]:
+    """drafted → approved (by policy) or in_review. What has left `drafted` since it was read, because a tick on another host
+    routed it or somebody cancelled it, stands; returned is message_id → what stands, where it is not what was asked.
+
+    Refusal, with nothing routed, when one of them has no draft yet.
+    """
     held = lock_messages(write, routes)
-    rows, moves = [], []
+    rows, moves, moved_on = [], [], []
     seq = write.next_seq()
     for one in held.values():
         to = routes[one.message_id]
         if to not in ("approved", "in_review"):
             raise InputError(f"message {one.message_id}: route {to!r}; allowed: approved, in_review")
+        if one.state == "planned":
+            raise Refusal(f"message {one.message_id} is planned: only a drafted one is routed")
         if one.state != "drafted":
-            raise Refusal(f"message {one.message_id} is {one.state}: only a drafted one is routed")
+            moved_on.append(one)
+            continue
         row = _review_row(one, to, POLICY if to == "approved" else None, write, run_id, as_of, seq + len(rows))
         rows.append(row)
         moves.append(Move(one, to, "routed", payload=_payload(row)))
     move(write, moves, actor=POLICY, run_id=run_id, as_of=as_of)
     insert_rows(write.connection, reviews, rows)
+    stands = _routed_to(write.connection, moved_on) if moved_on else {}
+    return {key: to for key, to in stands.items() if to != routes[key]}
+
+
+def _routed_to(connection: sa.Connection, held: Sequence[Held]) -> dict[str, str]:
+    """message_id → where its draft was sent, whatever a person has said since; its state where it was never routed."""
+    judged = {
+        row.message_id: "approved" if row.reviewer == POLICY else "in_review"
+        for row in read(connection, [one.message_id for one in held], None)
+    }
+    return {one.message_id: judged.get(one.message_id, one.state) for one in held}
 
 
 def _review_row(

@@ -159,10 +159,11 @@ class Ledger:
                 connection, message_ids=message_ids, source_pack=source_pack, states=states, run_id=run_id
             )
 
-    def route(self, routes: Mapping[str, Route], run_id: str, as_of: datetime) -> None:
-        """drafted → approved (by policy) or in_review, all or none."""
+    def route(self, routes: Mapping[str, Route], run_id: str, as_of: datetime) -> dict[str, str]:
+        """drafted → approved (by policy) or in_review. What another tick has routed stands; returned is message_id → what
+        stands, where it is not what was asked."""
         with self._database.write() as write:
-            reviews.route(write, routes, run_id, utc(as_of))
+            return reviews.route(write, routes, run_id, utc(as_of))
 
     def review(
         self,
@@ -412,7 +413,7 @@ class Ledger:
     def deliveries(self, source_pack: str) -> pa.Table:
         """One row per message ever planned of this pack."""
         with self._database.read() as connection:
-            return landing.deliveries(connection, source_pack)
+            return landing.deliveries(connection, source_pack, self._database.now())
 
     def verify(self, accepted: Mapping[str, int] | None = None) -> dict[str, Any]:
         """Recompute the chain and check the invariants; `accepted` is a sink's own count of messages per message_id."""

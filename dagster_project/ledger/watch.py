@@ -10,7 +10,7 @@ from typing import Any, Self
 import psycopg
 
 from dagster_project.ledger.controls import CHANNEL, stopped
-from dagster_project.ledger.database import Database, sqlite
+from dagster_project.ledger.database import CONNECT_TIMEOUT_S, Database, sqlite
 from dagster_project.lifecycle.errors import InputError, LostConnectionError
 
 
@@ -57,8 +57,10 @@ class Watch:
             path = Path(url.database or "").resolve()
             self._connection = sqlite.connect(f"{path.as_uri()}?mode=ro", uri=True, isolation_level=None, timeout=30)
             return
-        plain = url.set(drivername="postgresql").render_as_string(hide_password=False)
-        self._connection = psycopg.connect(plain, autocommit=True, connect_timeout=10)
+        # Not as a URL: SQLAlchemy writes a blank as `+`, which libpq takes for a plus.
+        words, arguments = self._database.engine.dialect.create_connect_args(url)
+        ours = {"autocommit": True, "connect_timeout": CONNECT_TIMEOUT_S}
+        self._connection = psycopg.connect(*words, **{**arguments, **ours})
         self._connection.execute(f"LISTEN {CHANNEL}")
 
     def _close(self) -> None:

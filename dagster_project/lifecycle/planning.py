@@ -87,6 +87,8 @@ class GateRun(Protocol):
     @property
     def stage(self) -> str: ...
     @property
+    def passed(self) -> bool: ...
+    @property
     def results(self) -> list[dict[str, Any]]: ...
 
 
@@ -100,3 +102,8 @@ def cautioned_campaigns(gates: Iterable[GateRun]) -> set[str]:
         if not line["passed"]
         for campaign in line.get("campaigns", [])
     }
+
+
+def is_decided(gates: Iterable[GateRun]) -> bool:
+    """Has the audience gate let the decisions of this tick through? Its latest run counts."""
+    return {gate.stage: gate.passed for gate in gates}.get("decide", False)

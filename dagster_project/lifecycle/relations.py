@@ -140,7 +140,8 @@ def _draft_columns(draft: Draft) -> dict[str, object]:
 def review_rows(
     messages: Iterable[WaitingMessage], reviews: Iterable[ReviewVerdict], policies: Mapping[str, CampaignPolicy]
 ) -> pa.Table:
-    """One row per waiting draft with the latest word on it; `in_review` where nobody has spoken on this text."""
+    """One row per draft with the latest word on it: `in_review` where nobody has spoken on this text, `rejected` where the
+    message has been cancelled."""
     latest = {review.message_id: review for review in reviews}
     rows = []
     for message in messages:
@@ -152,7 +153,7 @@ def review_rows(
                 "campaign_id": message.campaign_id,
                 "draft_hash": message.draft_hash,
                 "review_policy": policy.review if policy else None,
-                "verdict": "in_review" if message.state == "in_review" else "approved",
+                "verdict": {"in_review": "in_review", "cancelled": "rejected"}.get(message.state, "approved"),
                 "reviewer": review.reviewer if review else None,
                 "reason": review.reason if review else None,
                 "reviewed_at": review.reviewed_at if review else None,

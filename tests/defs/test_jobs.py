@@ -8,8 +8,9 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Callable
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import dagster as dg
 import pytest
@@ -19,8 +20,10 @@ from dagster_project.commands.run import Report
 from dagster_project.defs.jobs import approved_reviews_sensor, hourly_schedule
 from dagster_project.home import Home
 from dagster_project.lifecycle.stages import STAGES
+from expectations.gate import run_gate
 
 Tick = Callable[..., Report]
+MORNING = datetime(2026, 9, 1, 9)
 LOADED = """
 import json
 from dagster_project.definitions import defs
@@ -103,6 +106,72 @@ def test_what_a_person_approves_is_delivered_and_nothing_else(make_home: Callabl
     assert states.count("sent") == 1
     assert len({path.stem for path in home.outbox.rglob("*.eml")} - before) == 1
     assert isinstance(asked(), dg.SkipReason)
+
+
+def deliver() -> bool:
+    """One run of the job, as the sensor starts it: did it succeed?"""
+    from dagster_project.definitions import defs
+
+    job = defs().resolve_job_def("deliver_job")
+    return job.execute_in_process(instance=dg.DagsterInstance.ephemeral(), raise_on_error=False).success
+
+
+def die(*_: object, **__: object) -> None:
+    """In place of a SIGKILL: nothing more of the tick runs."""
+    raise RuntimeError("killed")
+
+
+@pytest.mark.slow
+def test_a_delivery_goes_on_with_a_tick_that_died_after_its_decisions_passed(
+    make_home: Callable[..., Home], tick: Tick
+) -> None:
+    """What it plans belongs to the tick that decided it, and the caution of that tick's gate holds."""
+    home = make_home()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("dagster_project.defs.draft.withdrawn", die)
+        died = tick(home)
+    assert died.error is not None
+    with home.ledger() as ledger:
+        assert ledger.messages() == []
+        unusual = {"passed": False, "severity": "warning", "campaigns": ["welcome"]}
+        ledger.record_gate(died.run_id, MORNING, "decide", True, [unusual])
+
+    assert deliver()
+
+    with home.ledger() as ledger:
+        messages = ledger.messages()
+        told = ledger.verify()
+    assert told["ok"], told
+    assert {message.run_id for message in messages} == {died.run_id}
+    assert len(messages) == died.verdicts["send"]
+    assert {message.state for message in messages if message.campaign_id == "welcome"} == {"in_review"}
+    assert sum(message.state == "sent" for message in messages) > 10
+
+
+@pytest.mark.slow
+def test_a_delivery_leaves_alone_what_a_tick_did_not_get_to_decide(make_home: Callable[..., Home], tick: Tick) -> None:
+    """Without decisions nobody would seem to qualify any more, and all that waits would be cancelled for good; with decisions
+    that no gate has judged, an audience that exploded would be mailed."""
+    home = make_home()
+    assert tick(home, MORNING).error is None
+    chosen = waiting(home)["waiting"][0]["message_id"]
+    decide(home, [chosen], "approve", "ana", "reads well")
+    with home.ledger() as ledger:
+        before = {one.message_id: one.state for one in ledger.messages()}
+    for hours, stage in ((1, "decide"), (2, "ingest")):
+
+        def die_at(gate: str, *arguments: Any, stage: str = stage) -> Any:
+            return die() if gate == stage else run_gate(gate, *arguments)
+
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr("dagster_project.defs.gates.run_gate", die_at)
+            assert tick(home, MORNING + timedelta(hours=hours)).error is not None
+
+        assert not deliver(), stage
+        with dg.build_sensor_context(resources={"home": home}) as context:
+            assert isinstance(approved_reviews_sensor(context), dg.SkipReason)
+        with home.ledger() as ledger:
+            assert {one.message_id: one.state for one in ledger.messages()} == before, stage
 
 
 @pytest.mark.slow

@@ -125,10 +125,14 @@ GOOD = """
     select 'release-1' as release_id, 'run-2' as run_id, timestamp '2026-03-02 09:00:00' as as_of, 40 as messages;
 
     create table deliveries as
-    select message_id, 'sent' as state, timestamp '2026-03-02 09:00:00' as sent_as_of, draft_hash, 'run-2' as run_id
+    select
+        message_id, 'sent' as state, false as is_held, timestamp '2026-03-02 09:00:00' as sent_as_of, draft_hash,
+        'run-2' as run_id
     from drafts
     union all
-    select message_id, 'sent', sent_as_of, 'hash', 'run-1' from raw.raw_ledger_messages;
+    select message_id, 'sent', false, sent_as_of, 'hash', 'run-1' from raw.raw_ledger_messages;
+    -- A worker on another host is at this one.
+    update deliveries set state = 'sending', is_held = true, sent_as_of = null where message_id = 'old_4';
 
     create table fct_deliveries as select message_id from deliveries;
 

@@ -50,8 +50,8 @@ EXPECTED = {
     },
 }
 DELIVERIES = (
-    "message_id source_pack campaign_id user_id account_id message_type channel state state_reason attempts planned_as_of"
-    " sent_as_of draft_hash recipe_id run_id"
+    "message_id source_pack campaign_id user_id account_id message_type channel state state_reason is_held attempts"
+    " planned_as_of sent_as_of draft_hash recipe_id run_id"
 )
 
 
@@ -102,7 +102,20 @@ def test_deliveries_hold_every_message_ever_planned(world: World) -> None:
     table = world.ledger.deliveries("demo")
 
     assert table.schema.names == DELIVERIES.split()
-    assert table.schema.field("attempts").type == COUNT
+    assert (table.schema.field("attempts").type, table.schema.field("is_held").type) == (COUNT, pa.bool_())
     states = [(row["state"], row["attempts"], row["run_id"]) for row in table.to_pylist()]
     assert states == [("sending", 1, "run-1"), ("approved", 0, "run-1"), ("cancelled", 0, "run-1")]
     assert world.ledger.deliveries("yammer").schema == table.schema
+
+
+def test_a_delivery_is_held_while_its_worker_is_heard_of(world: World) -> None:
+    """One that is being sent is nobody's failure; one whose worker is silent for longer than its lease is."""
+    world.sending()
+
+    def held() -> list[tuple[str, bool]]:
+        return [(row["state"], row["is_held"]) for row in world.ledger.deliveries("demo").to_pylist()]
+
+    world.clock.advance(seconds=59)
+    assert held() == [("sending", True)]
+    world.clock.advance(seconds=1)
+    assert held() == [("sending", False)]

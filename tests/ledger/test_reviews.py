@@ -111,11 +111,32 @@ def test_a_verdict_needs_a_known_word_and_a_name(world: World) -> None:
         world.ledger.review("m0001", "approve", " ", "")
 
 
-def test_routing_is_all_or_nothing(world: World) -> None:
-    world.drafted(2)
-    world.ledger.cancel({"m0002": "expired"}, world.run_id, world.as_of)
+def test_what_another_tick_has_routed_stands(world: World) -> None:
+    """Its verdict holds, also where this tick's is another: that is told. A person's word changes no tick's verdict."""
+    ids = world.drafted(5)
+    world.ledger.route({"m0001": "approved", "m0002": "in_review", "m0003": "in_review"}, "run-2", world.as_of)
+    world.ledger.review("m0003", "approve", "ana", "fine")
+    world.ledger.cancel({"m0004": "expired"}, "run-2", world.as_of)
+    events = world.events()
 
-    with pytest.raises(Refusal, match="m0002 is cancelled"):
+    assert world.ledger.route(dict.fromkeys(ids, "approved"), world.run_id, world.as_of) == {
+        "m0002": "in_review",
+        "m0003": "in_review",
+        "m0004": "cancelled",
+    }
+    assert [event["message_id"] for event in world.events()[len(events) :]] == ["m0005"]
+    assert [world.state(one)[0] for one in ids] == ["approved", "in_review", "approved", "cancelled", "approved"]
+    assert world.ledger.route({"m0001": "in_review", "m0003": "in_review"}, world.run_id, world.as_of) == {
+        "m0001": "approved"
+    }
+    assert world.ledger.verify()["ok"]
+
+
+def test_routing_is_all_or_nothing(world: World) -> None:
+    world.drafted()
+    world.ledger.plan([world.planned(2)], world.run_id, world.as_of, world.pack)
+
+    with pytest.raises(Refusal, match="m0002 is planned"):
         world.ledger.route({"m0001": "approved", "m0002": "approved"}, world.run_id, world.as_of)
     with pytest.raises(InputError, match="allowed: approved, in_review"):
         world.ledger.route({"m0001": "sent"}, world.run_id, world.as_of)  # pyright: ignore[reportArgumentType]

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from dagster_project.ledger import open_ledger
 from dagster_project.lifecycle.errors import LostConnectionError
 
 if TYPE_CHECKING:
@@ -39,3 +40,11 @@ def test_a_database_that_cannot_be_asked_is_asked_again_on_another_connection(wo
         with pytest.raises(LostConnectionError):
             watch.stopped()
         assert watch.stopped() == (False, frozenset())
+
+
+def test_it_connects_as_the_ledger_does(postgresql_world: World) -> None:
+    """To libpq a `+` in a URL is no blank: of two server settings, or a password with a blank, it read other words."""
+    url = f"{postgresql_world.url}%20-cstatement_timeout%3D61000"
+    with open_ledger(url, postgresql_world.clock) as ledger, ledger.watch() as watch:
+        assert watch.stopped() == (False, frozenset())
+        assert watch._connection.execute("SHOW statement_timeout").fetchone() == ("61s",)

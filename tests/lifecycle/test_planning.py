@@ -11,7 +11,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dagster_project.lifecycle.message import PlannedMessage
-from dagster_project.lifecycle.planning import as_planned, cautioned_campaigns, planned_messages, routes, withdrawn
+from dagster_project.lifecycle.planning import (
+    as_planned,
+    cautioned_campaigns,
+    is_decided,
+    planned_messages,
+    routes,
+    withdrawn,
+)
 
 VERDICTS = ("send", "hold", "suppress", "holdout", "lose")
 
@@ -92,6 +99,7 @@ def test_drafts_wait_for_a_person_by_policy_by_caution_and_when_in_doubt() -> No
 class GateRun:
     stage: str
     results: list[dict[str, Any]]
+    passed: bool = True
 
 
 def test_only_the_audience_gates_open_warnings_caution() -> None:
@@ -102,3 +110,12 @@ def test_only_the_audience_gates_open_warnings_caution() -> None:
     ]
 
     assert cautioned_campaigns(gates) == {"odd"}
+
+
+def test_a_tick_is_decided_once_its_audience_gate_passes() -> None:
+    """Not before it has run; a tick that is retried is judged by the latest run; other gates have no say."""
+    failed, passed = GateRun("decide", [], passed=False), GateRun("decide", [])
+
+    assert not is_decided([GateRun("score", []), GateRun("decide_tests", [])])
+    assert not is_decided([passed, failed])
+    assert is_decided([failed, passed, GateRun("draft", [], passed=False)])
