@@ -264,8 +264,7 @@ class _Work(Generic[C]):
         if time.monotonic() - self._renewed >= RENEW_SECONDS:
             lost = _patiently(lambda: self._ledger.extend_claims(self._worker, LEASE_SECONDS))
             self._renewed = time.monotonic()
-            if lost:
-                _patiently(lambda: self._ledger.settle_by_inbox(self._letterhead.as_of))
+            _patiently(lambda: self._ledger.settle_by_inbox(self._letterhead.as_of))
             if lost and self._notes is not None:
                 settle_by_notes(self._ledger, self._notes, self._letterhead.as_of)
 

@@ -25,7 +25,7 @@ def serve(app: Any, host: str, port: int, on_ready: Callable[[str], None]) -> No
         listener = socket.create_server((host, port), family=socket.AF_INET6 if is_v6 else socket.AF_INET)
     except OSError as error:
         raise InputError(
-            f"--host {host} --port {port}: {error.strerror}; allowed: an address of this machine and a free port"
+            f"--host {host} --port {port}: {_words(error)}; allowed: an address of this machine and a free port"
         ) from None
     config = uvicorn.Config(
         app,
@@ -38,8 +38,25 @@ def serve(app: Any, host: str, port: int, on_ready: Callable[[str], None]) -> No
     )
     with listener, _ended_by_signals():
         name, number = listener.getsockname()[:2]
-        on_ready(f"http://[{name}]:{number}" if is_v6 else f"http://{name}:{number}")
-        uvicorn.Server(config).run(sockets=[listener])
+        address = f"http://[{name}]:{number}" if is_v6 else f"http://{name}:{number}"
+        _Server(config, lambda: on_ready(address)).run(sockets=[listener])
+
+
+class _Server(uvicorn.Server):
+    """Says when it is up: from then on a signal ends it in good order."""
+
+    def __init__(self, config: uvicorn.Config, on_ready: Callable[[], None]) -> None:
+        super().__init__(config)
+        self._on_ready = on_ready
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        self._on_ready()
+
+
+def _words(error: OSError) -> str:
+    """Without the address, which the library repeats behind the system's words."""
+    return str(error.strerror).partition(" (while ")[0]
 
 
 @contextlib.contextmanager
