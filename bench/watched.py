@@ -28,8 +28,8 @@ class WatchedHome(Home):
     def ledger(self) -> Any:
         return _WatchedLedger(super().ledger(), self.stopwatch)
 
-    def channel(self, as_of: datetime) -> Channel:
-        return _WatchedChannel(super().channel(as_of), self.stopwatch)
+    def channel(self, as_of: datetime, ledger: Any = None) -> Channel:
+        return _WatchedChannel(super().channel(as_of, ledger), self.stopwatch)
 
     def letterhead(self, as_of: datetime) -> Letterhead:
         plain = super().letterhead(as_of)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import fcntl
+import functools
 import os
 import shutil
 import tempfile
@@ -16,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from dagster_project.adapters.channels import Channel, Connections, open_channel
+from dagster_project.adapters.channels.in_app import Put
 from dagster_project.adapters.channels.lock import read_allow_list
 from dagster_project.adapters.clock import utc_now
 from dagster_project.adapters.decisions import current_verdicts
@@ -30,6 +32,7 @@ from dagster_project.adapters.yaml_file import read_yaml
 from dagster_project.demo.company import generate
 from dagster_project.demo.sources import DEMO, pack
 from dagster_project.ledger import Ledger, open_ledger
+from dagster_project.ledger.inbox import KEPT
 from dagster_project.lifecycle.campaign import CampaignPolicy, policies
 from dagster_project.lifecycle.dkim import SigningKey, read_key, signed
 from dagster_project.lifecycle.drafting import Batch, draft_all
@@ -144,8 +147,9 @@ class Home:
             "gate": pack.gate,
         }
 
-    def channel(self, as_of: datetime) -> Channel:
-        """The channel that the settings name, behind the environment lock; to be used in a `with`."""
+    def channel(self, as_of: datetime, ledger: Ledger | None = None) -> Channel:
+        """The channel that the settings name, behind the environment lock; to be used in a `with`. The in-app inbox is in `ledger`,
+        which stays open for as long."""
         return open_channel(
             self.settings.channel,
             env=self.settings.env,
@@ -156,7 +160,13 @@ class Home:
             ),
             allow_list=self.settings.allow_list,
             backup=self.settings.backup_channel,
+            put=self._put_into(ledger) if ledger else None,
         )
+
+    def _put_into(self, ledger: Ledger) -> Put:
+        """A pack of the past has messages that expired when its data did: who tries it shall see them all the same."""
+        expires_at = utc_now() + KEPT if self.pack.horizon else None
+        return functools.partial(ledger.deliver_to_inbox, expires_at=expires_at)
 
     @cached_property
     def signing_keys(self) -> tuple[SigningKey, ...]:
@@ -269,7 +279,7 @@ class Home:
         self.preflight_mail()
         with self.warehouse.connect():
             pass
-        with self.channel(self.default_as_of()):
+        with self.ledger() as ledger, self.channel(self.default_as_of(), ledger):
             pass
 
     def preflight_mail(self) -> None:

@@ -28,7 +28,7 @@ class Settings(BaseSettings):
     ledger_url: str | None = Field(default=None, description="SQLAlchemy URL; default is SQLite under the home")
     dbt_target: str = Field(default="local", description="target in dbt_project/profiles.yml")
     threads: int = Field(default=4, ge=1, le=64, description="threads of dbt and DuckDB")
-    channel: Literal["outbox", "smtp", "esp", "webhook", "sms"] = Field(
+    channel: Literal["outbox", "smtp", "esp", "webhook", "sms", "in_app"] = Field(
         default="outbox", description="outbox writes .eml files and sends nothing"
     )
     backup_channel: Literal["smtp", "esp", "webhook"] | None = Field(
@@ -44,6 +44,12 @@ class Settings(BaseSettings):
     webhook_is_idempotent: bool = Field(default=False, description="the receiver acts once per Idempotency-Key")
     sms_url: SecretStr | None = Field(default=None, description="https URL of a gateway that sends text messages")
     sms_secret: SecretStr | None = Field(default=None, description="whsec_… that signs the posts to it")
+    inbox_token_minutes: float = Field(
+        default=60, gt=0, le=1440, description="so long a token opens somebody's in-app inbox"
+    )
+    inbox_origins: str = Field(
+        default="", description="origins whose pages may ask the in-app inbox, comma-separated: https://app.example.com"
+    )
     allow_list: str = Field(
         default="", description="addresses or @domains, comma-separated, mailable outside production"
     )

@@ -23,6 +23,7 @@ from dagster_project.adapters.clock import utc_now
 from dagster_project.adapters.delivering import Counts, deliver
 from dagster_project.home import Home, home_of
 from dagster_project.lifecycle.errors import InputError, Refusal
+from dagster_project.lifecycle.worker import worker_name
 from dagster_project.settings import Settings
 
 POLL_SECONDS = 1.0  # between two looks of a worker that waits for work
@@ -91,12 +92,12 @@ def _work(job: Job, home: Home, tell: Callable[[Counts], None], is_orphaned: Cal
     with home.ledger() as ledger:
         while True:
             as_of = job.time()
-            with home.channel(as_of) as channel:
+            with home.channel(as_of, ledger) as channel:
                 counts = deliver(
                     ledger,
                     channel,
                     home.letterhead(as_of),
-                    worker=f"{job.run_id or 'deliver'}:{socket.gethostname()}:{os.getpid()}",
+                    worker=worker_name(channel.name, job.run_id, socket.gethostname(), os.getpid()),
                     clock=utc_now,
                     source_pack=job.source_pack,
                     way=home.way,

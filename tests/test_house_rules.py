@@ -48,6 +48,9 @@ LIBRARIES = {
     "django": ("adapters/channels/esp_anymail.py",),
     "requests": ("adapters/channels/esp_anymail.py",),
     "typer": ("cli.py",),
+    "itsdangerous": ("lifecycle/links.py", "adapters/inbox_app.py"),
+    "starlette": ("adapters/inbox_app.py",),
+    "uvicorn": ("adapters/serving.py",),
 }
 
 

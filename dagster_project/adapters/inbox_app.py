@@ -132,10 +132,12 @@ def inbox_app(
     default none. InputError for keys, age or origins that cannot be used.
     """
     if max_age <= timedelta(0):
-        raise InputError(f"max_age: found {max_age}; allowed: more than nothing")
+        raise InputError(f"POSTRIDER_INBOX_TOKEN_MINUTES: found {max_age}; allowed: more than nothing")
     wrong = [origin for origin in origins if not _ORIGIN.fullmatch(origin)]
     if wrong:
-        raise InputError(f"origins: found {wrong[0]!r}; allowed: https://host[:port], each origin by its name")
+        raise InputError(
+            f"POSTRIDER_INBOX_ORIGINS: found {wrong[0]!r}; allowed: https://host[:port], each origin by its name"
+        )
     endpoints = _Endpoints(read, mark_read, _checked(keys), max_age, clock)
     cross_origin = Middleware(
         CORSMiddleware, allow_origins=list(origins), allow_methods=["GET", "POST"], allow_headers=["Authorization"]

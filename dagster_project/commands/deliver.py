@@ -47,6 +47,8 @@ def reconcile(
     with home.ledger() as ledger:
         lost = ledger.extend_claims("reconcile", LEASE_SECONDS)
         settled: dict[str, int] = {}
+        if by_inbox := ledger.settle_by_inbox(utc_now()):
+            settled["by_inbox"] = by_inbox
         if by_notes := settle_by_notes(ledger, home.notes, utc_now()):
             settled["by_notes"] = sum(by_notes.values())
         if messages or word:

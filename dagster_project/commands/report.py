@@ -206,6 +206,17 @@ def _show_story(story: Mapping[str, Any]) -> None:
         said += [f"{attempt['bytes']:,} bytes"] if attempt["bytes"] else []
         said += [escape(attempt[name]) for name in ("detail", "provider_id") if attempt[name]]
         flow("attempt ", said, indent=4)
+    if inbox := story["inbox"]:
+        flow("inbox   ", _inbox(inbox), indent=4)
+
+
+def _inbox(inbox: Mapping[str, Any]) -> list[str]:
+    """A message in the in-app inbox: there until when, and read or not; or gone with what was known of that."""
+    put = f"put {_time(inbox['put_at'])}"
+    if not inbox["is_kept"]:
+        return [put, "expired and purged, or erased"]
+    read = f"read {_time(inbox['read_at'])}" if inbox["read_at"] else "not read"
+    return [put, read, f"there until {_time(inbox['expires_at'])}"]
 
 
 def show_check(answer: Mapping[str, Any]) -> None:

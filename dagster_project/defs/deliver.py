@@ -14,6 +14,7 @@ def deliveries(context: dg.AssetExecutionContext, home: HomeResource) -> dg.Mate
     """
     with home.ledger() as ledger:
         tick = ledger.tick(context.run_id)
+        purged = ledger.purge_inbox()
     counts = deliver_with(
         home.settings.workers, Job(home.settings, tick.as_of, tick.source_pack, run_id=context.run_id)
     )
@@ -21,5 +22,6 @@ def deliveries(context: dg.AssetExecutionContext, home: HomeResource) -> dg.Mate
         rows = ledger.deliveries(tick.source_pack)
     home.warehouse.write({"deliveries": rows})
     return dg.MaterializeResult(
-        metadata={"dagster/row_count": rows.num_rows, "channel": home.settings.channel} | counts.as_dict()
+        metadata={"dagster/row_count": rows.num_rows, "channel": home.settings.channel, "inbox_purged": purged}
+        | counts.as_dict()
     )

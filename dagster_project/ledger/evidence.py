@@ -17,6 +17,7 @@ from dagster_project.ledger import schema
 from dagster_project.ledger.book import Book
 from dagster_project.ledger.chain import canonical_json, commitment
 from dagster_project.ledger.controls import control_fields, suppression_fields
+from dagster_project.ledger.inbox import PURGED, PUT, inbox_fields
 from dagster_project.ledger.messages import draft_fields, recipient_fields
 from dagster_project.ledger.releases import gate_fields
 from dagster_project.ledger.reviews import review_fields
@@ -155,6 +156,7 @@ def _commitments(connection: sa.Connection, book: Book) -> Iterator[tuple[str, b
         holds = any(_committed(book, row["seq"], kind, row["salt"], outcome_fields(row)) for kind in kinds)
         told = book.by_seq.get(row["seq"], {"payload": {}})["payload"].get("outcome")
         yield f"{row['message_id']}: the outcome of attempt {row['attempt']}", holds and told == row["outcome"]
+    yield from _inbox_rows(connection, book)
     for (who, revision), row in book.reviews.items():
         event = book.by_seq.get(row["seq"])
         if event is None or event["kind"] != "edited" or row["verdict"] != "in_review":  # an edit has no verdict yet
@@ -169,6 +171,21 @@ def _commitments(connection: sa.Connection, book: Book) -> Iterator[tuple[str, b
     for row in book.suppressions:
         holds = _committed(book, row["seq"], "suppressed", row["salt"], suppression_fields(row))
         yield f"suppression {row['suppression_id']}", holds
+
+
+def _inbox_rows(connection: sa.Connection, book: Book) -> Iterator[tuple[str, bool]]:
+    """Each row of the in-app inbox; then that no more of them are gone than have expired or were erased."""
+    there: set[str] = set()
+    for row in _stream(connection, sa.select(schema.inbox)):
+        there.add(row["message_id"])
+        yield (
+            f"{row['message_id']}: the inbox's row",
+            _committed(book, row["seq"], PUT, row["salt"], inbox_fields(row)),
+        )
+    put = {event["message_id"] for event in book.events if event["kind"] == PUT}
+    if gone := put - there - book.erased:
+        purged = sum(event["payload"].get("messages", 0) for event in book.events if event["kind"] == PURGED)
+        yield f"the inbox ({len(gone)} rows gone, {purged} of them purged)", len(gone) <= purged
 
 
 def lineage(connection: sa.Connection, book: Book) -> tuple[int, list[str]]:

@@ -24,7 +24,7 @@ from dagster_project.lifecycle.message import State
 
 KEPT = timedelta(days=30)  # for a message that does not say itself until when it is worth reading
 MAX_CONTENT_BYTES = 256 * 1024  # subject, text and HTML; the content gate stops a mail at 102 kB of HTML
-PUT = "inbox"  # the kind of the event
+PUT, PURGED = "inbox", "inbox_purged"  # kinds of events
 _MAY_BE_PUT: frozenset[State] = frozenset({"sending", "unknown"})  # unknown: its worker was given up, and lives
 
 
@@ -174,5 +174,5 @@ def purge_expired(write: Write) -> int:
     write.lock_head()  # so that two of them don't delete the same rows in different orders
     count = write.connection.execute(sa.delete(inbox).where(inbox.c.expires_at <= write.now)).rowcount
     if count:
-        write.append("inbox_purged", actor="postrider", payload={"messages": count})
+        write.append(PURGED, actor="postrider", payload={"messages": count})
     return count

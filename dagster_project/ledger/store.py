@@ -334,6 +334,11 @@ class Ledger:
         with self._database.write() as write:
             return unknowns.settle(write, settlements, actor, evidence, utc(as_of))
 
+    def settle_by_inbox(self, as_of: datetime) -> int:
+        """unknown → sent or approved for what was on its way into the in-app inbox: it is there or not; returns how many."""
+        with self._database.write() as write:
+            return unknowns.settle_by_inbox(write, utc(as_of))
+
     # --- controls, suppressions
 
     def kill(self, actor: str, reason: str) -> bool:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
 import sqlalchemy as sa
 
 from dagster_project.ledger import schema
+from dagster_project.ledger.inbox import PUT
 from dagster_project.ledger.messages import read_messages
 from dagster_project.lifecycle.errors import InputError
 
@@ -50,6 +51,7 @@ def tell(connection: sa.Connection, message_id: str) -> dict[str, Any]:
                     "actor": event["actor"],
                 }
                 for event in events
+                if event["to_state"] is not None
             ],
             "draft_hash": message.draft_hash,
             "recipe_id": message.recipe_id,
@@ -60,6 +62,7 @@ def tell(connection: sa.Connection, message_id: str) -> dict[str, Any]:
             ],
             "release": _release(connection, message.release_id),
             "attempts": _attempts(connection, message_id),
+            "inbox": _inbox(connection, message_id, events),
             "events": events,
         }
     )
@@ -120,6 +123,19 @@ def _attempts(connection: sa.Connection, message_id: str) -> list[dict[str, Any]
         _without(dict(row), "message_id") | last.get(row["attempt"], nothing)
         for row in connection.execute(query).mappings()
     ]
+
+
+def _inbox(connection: sa.Connection, message_id: str, events: Sequence[Mapping[str, Any]]) -> dict[str, Any] | None:
+    """When the message was put into the in-app inbox, and what became of it there; None when it never was."""
+    put = next((event for event in events if event["kind"] == PUT), None)
+    if put is None:
+        return None
+    columns = schema.inbox.c.expires_at, schema.inbox.c.read_at
+    row = (
+        connection.execute(sa.select(*columns).where(schema.inbox.c.message_id == message_id)).mappings().one_or_none()
+    )
+    found = dict(row) if row else {column.name: None for column in columns}
+    return {"put_at": put["recorded_at"], "attempt": put["payload"]["attempt"], "is_kept": row is not None, **found}
 
 
 def _plain(value: Any) -> Any:

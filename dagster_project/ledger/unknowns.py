@@ -1,4 +1,4 @@
-"""Messages of which nobody knows whether they went out: listed with their evidence, settled by somebody's word."""
+"""Messages of which nobody knows whether they went out: listed with their evidence, settled by somebody's word or by the inbox."""
 
 from __future__ import annotations
 
@@ -11,11 +11,13 @@ import sqlalchemy as sa
 
 from dagster_project.ledger.chain import Write, commitment, new_salt
 from dagster_project.ledger.claims import NOT_HELD
+from dagster_project.ledger.inbox import put_among
 from dagster_project.ledger.schema import attempt_evidence, attempt_outcomes, attempts, messages
 from dagster_project.ledger.sends import outcome_fields, write_outcomes
-from dagster_project.ledger.transitions import Move, lock_messages, move
+from dagster_project.ledger.transitions import Move, lock_messages, lock_where, move
 from dagster_project.lifecycle.errors import InputError, Refusal
 from dagster_project.lifecycle.message import Outcome, State
+from dagster_project.lifecycle.worker import IN_APP
 
 Settlement = Literal["sent", "rejected", "not_sent", "resend"]
 # What is said of the message → its next state. `resend` is the one word that may send a mail twice.
@@ -117,3 +119,24 @@ def settle(write: Write, settlements: Mapping[str, Settlement], actor: str, evid
     move(write, moves, actor=actor, as_of=as_of)
     write_outcomes(write, told)
     return len(moves)
+
+
+def settle_by_inbox(write: Write, as_of: datetime) -> int:
+    """What was on its way into the in-app inbox is there or is not, and this database knows which: unknown → sent, or
+    approved again; returns how many.
+
+    The rows are locked before the look, as whoever puts locks them: a worker that was only late finds its message settled, and
+    is refused. A message on any other way stays in doubt, for that it is not in the inbox says nothing of it.
+    """
+    by_inbox = sa.exists().where(
+        attempts.c.message_id == messages.c.message_id,
+        attempts.c.attempt == messages.c.attempts,
+        attempts.c.worker.startswith(f"{IN_APP}:", autoescape=True),
+    )
+    doubtful = (messages.c.state == "unknown", by_inbox)
+    if write.connection.execute(sa.select(messages.c.message_id).where(*doubtful).limit(1)).first() is None:
+        return 0  # nearly always, at every renewal of every worker: nothing is locked for it
+    held = [one.message_id for one in lock_where(write, *doubtful)]
+    put = put_among(write.connection, held)
+    words: dict[str, Settlement] = {key: "sent" if key in put else "not_sent" for key in held}
+    return settle(write, words, "postrider", "by_inbox: this ledger has the event of every put", as_of)

@@ -138,10 +138,10 @@ def mark(ledger: Ledger, claims: Any, built: list[Built]) -> None:
     assert ledger.mark_sending(sends, AS_OF) == {}
 
 
-def run(ledger: Ledger, way_out: Any) -> dict[str, Any]:
+def run(ledger: Ledger, way_out: Any, worker: str = "worker-1") -> dict[str, Any]:
     letterhead = Letterhead("Ledgerline <hello@ledgerline.example>", "ledgerline.example", AS_OF)
     with way_out as opened:
-        return deliver(ledger, opened, letterhead, worker="worker-1", clock=utc_now).as_dict()
+        return deliver(ledger, opened, letterhead, worker=worker, clock=utc_now).as_dict()
 
 
 def states(ledger: Ledger) -> set[str]:
@@ -180,6 +180,30 @@ def test_a_message_that_was_sent_twice_is_there_once(ledger: Ledger) -> None:
     assert run(ledger, channel(ledger.deliver_to_inbox))["sent"] == 1
     assert len(ledger.inbox("u1").messages) == 1
     assert ledger.verify()["ok"]
+
+
+def test_the_next_worker_settles_what_a_lost_one_was_putting_and_goes_on(
+    ledger: Ledger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Lost between the row and its record, with nine others not begun: nobody is asked, nothing is shown twice."""
+    release(ledger, 10)
+
+    def die(*words: str) -> None:
+        ledger.deliver_to_inbox(*words)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(ledger, "record_outcomes", lambda *_: [])  # what is begun has no record
+    with pytest.raises(KeyboardInterrupt):
+        run(ledger, channel(die), worker="in_app:run-1:host:1")
+    monkeypatch.undo()
+    with ledger._database.engine.connect() as connection, connection.begin():
+        connection.execute(sa.text("UPDATE messages SET lease_expires_at = '2026-01-01 00:00:00.000000'"))
+
+    assert run(ledger, channel(ledger.deliver_to_inbox), worker="in_app:run-1:host:2")["sent"] == 9
+
+    assert states(ledger) == {"sent"}
+    assert {len(ledger.inbox(f"u{number}").messages) for number in range(1, 11)} == {1}
+    assert ledger.verify({f"m{number:03}": 1 for number in range(1, 11)})["ok"]
 
 
 def test_two_channels_at_once_put_a_message_once(ledger: Ledger) -> None:

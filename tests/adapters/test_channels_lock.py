@@ -14,6 +14,7 @@ from pydantic import SecretStr
 
 import dagster_project
 from dagster_project.adapters.channels import Connections, Receipt, open_channel
+from dagster_project.adapters.channels.in_app import InAppChannel
 from dagster_project.adapters.channels.lock import LockedChannel, read_allow_list
 from dagster_project.adapters.channels.outbox import OutboxChannel
 from dagster_project.adapters.channels.smtp import SmtpChannel
@@ -35,7 +36,7 @@ ALL = Connections(
 )
 
 
-MAKERS = {"SmtpChannel", "EspChannel", "WebhookChannel", "SmsChannel", "SMTP", "SMTP_SSL"}
+MAKERS = {"SmtpChannel", "EspChannel", "WebhookChannel", "SmsChannel", "InAppChannel", "SMTP", "SMTP_SSL"}
 
 
 class Sent:
@@ -155,7 +156,16 @@ def test_every_channel_that_the_settings_allow_can_be_opened_and_is_locked(tmp_p
     """A channel added later without a lock fails here."""
     names = get_args(Settings.model_fields["channel"].annotation)
     kinds = {
-        name: type(open_channel(name, env="development", outbox=tmp_path, as_of=AS_OF, connections=ALL))
+        name: type(
+            open_channel(
+                name,
+                env="development",
+                outbox=tmp_path,
+                as_of=AS_OF,
+                connections=ALL,
+                put=lambda *_: None,
+            )
+        )
         for name in names
     }
 
@@ -176,6 +186,21 @@ def test_nobody_makes_a_transport_past_the_door() -> None:
     assert made == {"adapters/channels/opening.py", "adapters/channels/smtp.py"}, (
         "smtp.py makes the library's connection"
     )
+
+
+def test_the_inbox_is_opened_with_what_it_puts_by_and_has_no_backup(tmp_path: Path) -> None:
+    """With a backup, a message that a lost worker left might have gone out by either, and nobody could look it up."""
+    put: list[str] = []
+    options: dict[str, Any] = {"outbox": tmp_path, "as_of": AS_OF, "connections": ALL}
+    channel = open_channel("in_app", env="production", put=lambda *words: put.append(words[0]), **options)
+
+    assert isinstance(channel, InAppChannel)
+    with pytest.raises(InputError, match="POSTRIDER_CHANNEL: found 'in_app'"):
+        open_channel("in_app", env="production", **options)
+    with pytest.raises(InputError, match="POSTRIDER_BACKUP_CHANNEL: found 'smtp'; allowed with in_app: none"):
+        open_channel("in_app", env="production", put=lambda *_: None, backup="smtp", **options)
+    with pytest.raises(InputError, match="POSTRIDER_BACKUP_CHANNEL: found 'in_app'"):
+        open_channel("smtp", env="production", put=lambda *_: None, backup="in_app", **options)
 
 
 def test_an_unknown_channel_is_refused(tmp_path: Path) -> None:

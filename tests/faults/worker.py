@@ -1,4 +1,5 @@
-"""One worker as `postrider deliver` has it, without the command's imports: the ledger's URL, the server's port, seconds of a lease.
+"""One worker as `postrider deliver` has it, without the command's imports: the ledger's URL, the server's port (or `in_app`),
+seconds of a lease.
 
     python worker.py LEDGER_URL PORT [LEASE_SECONDS [NOTES]]
 
@@ -15,10 +16,13 @@ from datetime import datetime, timedelta
 from pathlib import Path
 
 from dagster_project.adapters import delivering
+from dagster_project.adapters.channels import Channel
+from dagster_project.adapters.channels.in_app import InAppChannel
 from dagster_project.adapters.channels.smtp import SmtpChannel, Timeouts
 from dagster_project.adapters.channels.smtp_url import SmtpServer
 from dagster_project.adapters.clock import utc_now
-from dagster_project.ledger import open_ledger
+from dagster_project.ledger import Ledger, open_ledger
+from dagster_project.lifecycle.worker import IN_APP, worker_name
 
 OFFSET = timedelta(hours=float(os.environ.get("WORKER_CLOCK_HOURS", "0")))
 AS_OF = datetime.fromisoformat("2026-11-21T09:00:00")
@@ -28,20 +32,24 @@ def clock() -> datetime:
     return utc_now() + OFFSET
 
 
-def main(url: str, port: str, lease_seconds: str = "120", notes: str = "") -> None:
+def channel_to(way_out: str, ledger: Ledger) -> Channel:
+    """The server at this port, or the inbox in the ledger."""
+    if way_out == IN_APP:
+        return InAppChannel(ledger.deliver_to_inbox)
+    patience = Timeouts(connect=5, command=2, final_reply=2, quit=1)
+    return SmtpChannel(SmtpServer("127.0.0.1", int(way_out)), timeouts=patience)
+
+
+def main(url: str, way_out: str, lease_seconds: str = "120", notes: str = "") -> None:
     delivering.LEASE_SECONDS = float(lease_seconds)
     delivering.RENEW_SECONDS = float(lease_seconds) / 4
     letterhead = delivering.Letterhead("Ledgerline <hello@ledgerline.example>", "ledgerline.example", AS_OF)
-    patience = Timeouts(connect=5, command=2, final_reply=2, quit=1)
-    with (
-        open_ledger(url, clock) as ledger,
-        SmtpChannel(SmtpServer("127.0.0.1", int(port)), timeouts=patience) as channel,
-    ):
+    with open_ledger(url, clock) as ledger, channel_to(way_out, ledger) as channel:
         counts = delivering.deliver(
             ledger,
             channel,
             letterhead,
-            worker=f"worker:{os.getpid()}",
+            worker=worker_name(channel.name, None, "faults", os.getpid()),
             clock=clock,
             notes=Path(notes) if notes else None,
         )

@@ -341,6 +341,41 @@ def test_the_chain_proves_the_row_and_tells_nothing_of_it(world: World) -> None:
     assert json.loads(event["payload"])["commitment"] != commitment(row["salt"], altered)
 
 
+@pytest.mark.parametrize(
+    "doctored",
+    [
+        "UPDATE inbox SET subject = 'x' WHERE message_id = 'm0001'",
+        "UPDATE inbox SET text = 'x' WHERE message_id = 'm0001'",
+        "UPDATE inbox SET html = 'x' WHERE message_id = 'm0001'",
+        "UPDATE inbox SET cta_url = 'https://evil.example' WHERE message_id = 'm0001'",
+        "UPDATE inbox SET user_id = 'u2' WHERE message_id = 'm0001'",
+        "UPDATE inbox SET expires_at = '2030-01-01 00:00:00.000000' WHERE message_id = 'm0001'",
+        "UPDATE inbox SET created_at = '2026-01-01 00:00:00.000000' WHERE message_id = 'm0001'",
+        "UPDATE inbox SET salt = 'x' WHERE message_id = 'm0001'",
+        "UPDATE inbox SET seq = (SELECT seq FROM inbox WHERE message_id = 'm0002') WHERE message_id = 'm0001'",
+        "UPDATE inbox SET seq = 1 WHERE message_id = 'm0001'",
+        "DELETE FROM inbox WHERE message_id = 'm0001'",
+    ],
+)
+def test_an_altered_row_is_found(world: World, doctored: str) -> None:
+    """Also one that is gone before it expired: no more may be gone than were purged."""
+    for hours, claim in enumerate(sending(world, 3), 1):
+        expires_at = world.clock.now + timedelta(hours=24 if hours < 3 else 1)
+        world.ledger.deliver_to_inbox(claim.message.message_id, *WORDS, expires_at=expires_at)
+        world.outcome(claim)
+    world.ledger.mark_read("u1", "m0001")
+    world.clock.advance(hours=2)
+    assert world.ledger.purge_inbox() == 1
+    assert world.failed_checks() == set()
+
+    world.doctor(doctored)
+
+    assert world.failed_checks() == {"I8"}
+    (detail,) = [one["detail"] for one in world.ledger.verify()["invariants"] if not one["ok"]]
+    assert "inbox" in detail
+    assert "not as it was recorded" in detail
+
+
 @pytest.mark.parametrize("text", ["a\x00b", "\ud800", "a\udfffb"])
 @pytest.mark.parametrize("place", [0, 1, 2])
 def test_text_that_no_database_stores_is_refused(world: World, text: str, place: int) -> None:

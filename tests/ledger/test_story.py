@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from datetime import timedelta
 from typing import TYPE_CHECKING
 
 import pytest
@@ -31,6 +32,34 @@ def test_the_story_leads_from_the_decision_to_the_bytes(world: World) -> None:
     assert (attempt["outcome"], attempt["detail"], attempt["provider_id"]) == ("sent", "250 queued", "queue-id")
     assert attempt["raw_hash"] == content_hash(world.raw(claim))
     assert [event["kind"] for event in story["events"]][-1] == "outcome"
+
+
+def test_the_story_tells_of_the_inbox_and_its_states_are_states(world: World) -> None:
+    """A put is an event that moves nothing."""
+    claim = world.sending()
+    assert world.ledger.story("m0001")["inbox"] is None
+    put_at = world.clock.now.isoformat()
+    world.ledger.deliver_to_inbox("m0001", "Hello", "Hello", "<p>Hello</p>")
+    world.outcome(claim)
+    world.clock.advance(days=1)
+    world.ledger.mark_read("u1", "m0001")
+
+    story = json.loads(json.dumps(world.ledger.story("m0001")))
+
+    states = ["planned", "drafted", "approved", "claimed", "sending", "sent"]
+    assert [one["state"] for one in story["states"]] == states
+    assert [event["kind"] for event in story["events"]][-2:] == ["inbox", "outcome"]
+    assert story["inbox"] == {
+        "put_at": put_at,
+        "attempt": 1,
+        "is_kept": True,
+        "expires_at": (world.clock.now + timedelta(days=29)).isoformat(),
+        "read_at": world.clock.now.isoformat(),
+    }
+    world.clock.advance(days=29)
+    world.ledger.purge_inbox()
+    gone = {"put_at": put_at, "attempt": 1, "is_kept": False, "expires_at": None, "read_at": None}
+    assert world.ledger.story("m0001")["inbox"] == gone
 
 
 def test_an_unknown_message_has_no_story(world: World) -> None:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from dagster_project.ledger import Claim
 from dagster_project.lifecycle.errors import InputError, Refusal
 
 if TYPE_CHECKING:
@@ -72,3 +75,100 @@ def test_what_is_not_in_doubt_cannot_be_settled(world: World) -> None:
         world.ledger.settle({"m9999": "sent"}, "ben", "typo", world.as_of)
 
     assert world.events() == events
+
+
+WORDS = ("Hello", "Hello\n", "<p>Hello</p>")
+
+
+def left_by(world: World, *workers: str) -> list[Claim]:
+    """Messages that these workers were sending when they were lost, m0001 by the first."""
+    world.released(len(workers))
+    claims = [claim for worker in workers for claim in world.claim(1, worker)]
+    assert [world.mark(claim) for claim in claims] == [None] * len(workers)
+    world.clock.advance(minutes=5)
+    assert world.ledger.extend_claims("another", 60) == len(workers)
+    return claims
+
+
+def test_what_was_put_into_the_inbox_is_sent_and_what_was_not_goes_out_again(world: World) -> None:
+    """A worker that was lost after the first put and before the second: both are certain, and nobody is asked."""
+    left_by(world, "in_app:run-1:host:7", "in_app:run-1:host:7")
+    assert world.ledger.deliver_to_inbox("m0001", *WORDS)
+
+    assert world.ledger.settle_by_inbox(world.as_of) == 2
+
+    assert world.state("m0001") == ("sent", "settled:sent")
+    assert world.state("m0002") == ("approved", "settled:not_sent")
+    assert world.ledger.unknown() == []
+    assert "by_inbox" in world.ledger.story("m0001")["attempts"][0]["detail"]
+    assert world.failed_checks(accepted={"m0001": 1}) == set()
+    assert world.ledger.settle_by_inbox(world.as_of) == 0
+
+
+@pytest.mark.parametrize(
+    "worker", ["smtp:run-1:host:7", "worker-1", "in_app", "inXapp:run-1:host:7", "deliver:in_app:7"]
+)
+def test_that_a_mail_is_not_in_the_inbox_says_nothing_of_it(world: World, worker: str) -> None:
+    """Taken for not sent, a mail that did go out would go out again."""
+    left_by(world, worker)
+    events = world.events()
+
+    assert world.ledger.settle_by_inbox(world.as_of) == 0
+    assert (world.state(), world.events()) == (("unknown", "worker_lost"), events)
+
+
+def test_a_put_of_which_nobody_heard_is_settled_too(world: World) -> None:
+    """The connection was lost at the commit, twice: the worker lives and says that it does not know."""
+    world.released(1)
+    (claim,) = world.claim(1, "in_app:run-1:host:7")
+    world.mark(claim)
+    world.ledger.deliver_to_inbox("m0001", *WORDS)
+    world.outcome(claim, "unknown", "inbox: connection lost")
+
+    assert world.ledger.settle_by_inbox(world.as_of) == 1
+    assert world.state() == ("sent", "settled:sent")
+
+
+def test_a_worker_that_was_only_late_is_refused_once_its_message_is_settled(world: World) -> None:
+    (late,) = left_by(world, "in_app:run-1:host:7")
+    world.ledger.settle_by_inbox(world.as_of)
+
+    with pytest.raises(Refusal, match="m0001 is approved: only what is being sent"):
+        world.ledger.deliver_to_inbox("m0001", *WORDS)
+    assert world.outcome(late, "rejected") == ["m0001"], "no longer its message to tell of"
+    assert world.state() == ("approved", "settled:not_sent")
+
+    (claim,) = world.claim(1, "in_app:run-1:host:8")
+    assert world.mark(claim) is None
+    assert world.ledger.deliver_to_inbox("m0001", *WORDS)
+    assert world.outcome(claim) == []
+    assert world.failed_checks(accepted={"m0001": 1}) == set()
+
+
+def test_a_late_put_and_the_settlement_never_contradict_each_other(world: World) -> None:
+    """At the same moment, thirty times: what is in the inbox is sent, what is refused is approved."""
+    late = left_by(world, *["in_app:run-1:host:7"] * 30)
+    together = threading.Barrier(2)
+
+    def put(claim: Claim) -> bool:
+        together.wait()
+        try:
+            return world.ledger.deliver_to_inbox(claim.message.message_id, *WORDS)
+        except Refusal:
+            return False
+
+    def settle() -> None:
+        together.wait()
+        world.ledger.settle_by_inbox(world.as_of)
+
+    with ThreadPoolExecutor(2) as pool:
+        puts = {}
+        for claim in late:
+            settling = pool.submit(settle)
+            puts[claim.message.message_id] = pool.submit(put, claim).result(timeout=30)
+            settling.result(timeout=30)
+
+    for message_id, is_put in puts.items():
+        assert world.state(message_id)[0] == ("sent" if is_put else "approved")
+    assert world.ledger.taken_by_inbox(puts) == {one for one, is_put in puts.items() if is_put}
+    assert world.failed_checks() == set()

@@ -12,6 +12,7 @@ from dagster_project.adapters.channels.reading import UnsuitableError, read_part
 from dagster_project.adapters.channels.signed_post import scrubbed
 from dagster_project.lifecycle.errors import InputError, LostConnectionError, Refusal
 from dagster_project.lifecycle.mime import Built
+from dagster_project.lifecycle.worker import IN_APP
 
 PAUSE_SECONDS = 1.0  # before asking again: a database that restarts is away for about so long
 
@@ -23,7 +24,7 @@ Put = Callable[[str, str, str, str], object]
 class InAppChannel:
     """Puts subject, text and HTML of each message into the inbox of the person it is for, whoever the envelope names."""
 
-    name = "in_app"
+    name = IN_APP
     # A crash may leave so many in `sending`; whether each is in its inbox is in the same database.
     in_flight = 100
 

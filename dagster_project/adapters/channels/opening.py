@@ -11,6 +11,7 @@ from pydantic import SecretStr
 from dagster_project.adapters.channels.base import Channel
 from dagster_project.adapters.channels.esp import EspChannel, read_esp_settings
 from dagster_project.adapters.channels.failover import FailoverChannel
+from dagster_project.adapters.channels.in_app import InAppChannel, Put
 from dagster_project.adapters.channels.lock import LockedChannel, read_allow_list
 from dagster_project.adapters.channels.outbox import OutboxChannel
 from dagster_project.adapters.channels.sms import SmsChannel
@@ -18,6 +19,7 @@ from dagster_project.adapters.channels.smtp import SmtpChannel
 from dagster_project.adapters.channels.smtp_url import read_smtp_url
 from dagster_project.adapters.channels.webhook import WebhookChannel
 from dagster_project.lifecycle.errors import InputError
+from dagster_project.lifecycle.worker import IN_APP
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -44,26 +46,32 @@ def open_channel(
     connections: Connections | None = None,
     allow_list: str = "",
     backup: str | None = None,
+    put: Put | None = None,
 ) -> Channel:
     """The channel `name`, to be used in a `with`. Outside `production` it refuses whoever is not on the allow-list.
 
-    `outbox` is the folder for .eml files; that channel sends nothing, so it has no lock and needs no `backup`. Raises
-    InputError for an unknown channel or a wrong setting of it; entering the channel raises it when no server answers.
+    `outbox` is the folder for .eml files; that channel sends nothing, so it has no lock and needs no `backup`. `put` is what
+    the in-app inbox takes messages by. Raises InputError for an unknown channel or a wrong setting of it; entering the
+    channel raises it when no server answers.
     """
     if name == "outbox":
         return OutboxChannel(outbox, as_of)
     servers = connections or Connections()
-    channel = _transport(name, servers)
+    channel = _transport(name, servers, put)
     if backup is not None:
         if backup == name:
             raise InputError(
                 f"POSTRIDER_BACKUP_CHANNEL: found {backup!r}, which is the channel itself; allowed: another"
             )
-        channel = FailoverChannel(channel, _transport(backup, servers, "POSTRIDER_BACKUP_CHANNEL"))
+        if name == IN_APP:  # and a lost worker's message could no longer be looked up in the inbox
+            raise InputError(
+                f"POSTRIDER_BACKUP_CHANNEL: found {backup!r}; allowed with in_app: none, for it is down only with the ledger"
+            )
+        channel = FailoverChannel(channel, _transport(backup, servers, None, "POSTRIDER_BACKUP_CHANNEL"))
     return channel if env == "production" else LockedChannel(channel, read_allow_list(allow_list))
 
 
-def _transport(name: str, servers: Connections, setting: str = "POSTRIDER_CHANNEL") -> Channel:
+def _transport(name: str, servers: Connections, put: Put | None, setting: str = "POSTRIDER_CHANNEL") -> Channel:
     match name:
         case "smtp":
             return SmtpChannel(read_smtp_url(_shown(servers.smtp_url)))
@@ -79,8 +87,10 @@ def _transport(name: str, servers: Connections, setting: str = "POSTRIDER_CHANNE
             )
         case "sms":
             return SmsChannel(_shown(servers.sms_url), _shown(servers.sms_secret))
+        case "in_app" if put is not None:
+            return InAppChannel(put)
         case _:
-            raise InputError(f"{setting}: found {name!r}; allowed: outbox, smtp, esp, webhook, sms")
+            raise InputError(f"{setting}: found {name!r}; allowed: outbox, smtp, esp, webhook, sms, in_app")
 
 
 def _shown(secret: SecretStr | None) -> str:
