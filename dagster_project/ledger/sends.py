@@ -14,6 +14,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from dagster_project.ledger.bulk import insert_rows, update_rows
+from dagster_project.ledger.caps import SentLately
 from dagster_project.ledger.chain import Write, commitment, new_salt
 from dagster_project.ledger.claims import NOT_HELD
 from dagster_project.ledger.controls import stopped, suppressed_among
@@ -62,9 +63,10 @@ def mark_sending(write: Write, sends: Sequence[Sending], as_of: datetime) -> dic
     """Commit to these sends at once; message_id → reason for those that must not go out. The others must now be sent, once.
 
     Everything that may have changed since the decision is read here, after the chain head is locked: whatever committed before this
-    mark is seen. Suppressed or too late: cancelled. Killed, paused or no longer released: back to approved. A claim that has
-    passed to another worker, or an envelope that isn't the person's, is refused and left as it is. The same mark again,
-    after its commit was answered by silence, changes nothing and lets the send go on.
+    mark is seen. Suppressed or too late: cancelled. Killed, paused, no longer released, too early or over a frequency cap: back to
+    approved, the last two until their time comes. A claim that has passed to another worker, or an envelope that isn't the
+    person's, is refused and left as it is. The same mark again, after its commit was answered by silence, changes nothing and
+    lets the send go on.
     """
     by_id = {send.message_id: send for send in sends}
     held = lock_messages(write, by_id)
@@ -85,8 +87,10 @@ def mark_sending(write: Write, sends: Sequence[Sending], as_of: datetime) -> dic
         to, reason = world.obstacle(one, send)
         if reason is not None:
             reasons[key] = reason
-            moves.append(Move(one, to, "stopped", reason=reason, changes=NOT_HELD))
+            changes = NOT_HELD | world.put_off(one, reason)
+            moves.append(Move(one, to, "stopped", reason=reason, changes=changes))
             continue
+        world.sent_lately.count(one)
         proof = _evidence(one, send, seq + len(moves))
         moves.append(_sending_move(one, proof, raw_hash))
         evidence.append(proof)
@@ -161,6 +165,7 @@ class _World:
     killed: bool
     paused: frozenset[str]  # campaign_ids
     members: Mapping[str, tuple[str, datetime]]  # message_id → draft hash and expiry of its release
+    sent_lately: SentLately
 
     def obstacle(self, held: Held, send: Sending) -> tuple[State, str | None]:
         """The state to fall back to and the reason, or no reason."""
@@ -173,11 +178,19 @@ class _World:
             (held.message_id not in self.members, "approved", "not_released"),
             (expires_at <= self.now, "approved", "release_expired"),
             (not draft_hash == held.draft_hash == send.draft_hash, "approved", "draft_changed"),
+            (held.send_after is not None and self.as_of < held.send_after, "approved", "too_early"),
+            (self.sent_lately.opens_at(held) is not None, "approved", "frequency_capped"),
         )
         for stands, to, reason in obstacles:
             if stands:
                 return to, reason
         return "sending", None
+
+    def put_off(self, held: Held, reason: str) -> dict[str, datetime]:
+        """The column that keeps a message from being claimed again before its time comes. Claims go by the clock, which may be far
+        from `as_of`, so it is so long from now."""
+        until = {"too_early": held.send_after, "frequency_capped": self.sent_lately.opens_at(held)}.get(reason)
+        return {} if until is None else {"retry_at": self.now + (until - self.as_of)}
 
 
 def _read_world(write: Write, held: Mapping[str, Held], as_of: datetime) -> _World:
@@ -208,6 +221,7 @@ def _read_world(write: Write, held: Mapping[str, Held], as_of: datetime) -> _Wor
         killed=killed,
         paused=paused,
         members={row.message_id: (row.draft_hash, row.expires_at) for row in members},
+        sent_lately=SentLately(connection, held.values(), as_of),
     )
 
 
