@@ -210,8 +210,8 @@ def lineage(connection: sa.Connection, book: Book) -> tuple[int, list[str]]:
         missing = []
         if not row["decision_id"] or planned.get("decision_id") != row["decision_id"]:
             missing.append("decision")
-        if planned.get("policy_hash") != row["policy_hash"] or planned.get("user_id") != row["user_id"]:
-            missing.append("policy or person as planned")
+        if any(planned.get(name) != row[name] for name in ("policy_hash", "user_id", "caps")):
+            missing.append("policy, person or caps as planned")
         if row["state"] == "cancelled" and not row["state_reason"]:
             missing.append("reason")
         for attempt in book.attempts.get(who, []):

@@ -1,10 +1,11 @@
-"""The ten invariants, each a check over what is stored. A check that finds nothing wrong says how much it looked at."""
+"""The eleven invariants, each a check over what is stored. A check that finds nothing wrong says how much it looked at."""
 
 from __future__ import annotations
 
 import itertools
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping
+from datetime import datetime
 from typing import Any
 
 import sqlalchemy as sa
@@ -12,10 +13,12 @@ import sqlalchemy.exc
 
 from dagster_project.ledger import evidence
 from dagster_project.ledger.book import Book, read_book
+from dagster_project.ledger.caps import COUNTED
 from dagster_project.ledger.chain import verify_chain
 from dagster_project.ledger.releases import audience_hash, drafts_hash, release_payload
 from dagster_project.ledger.schema import attempt_evidence
 from dagster_project.ledger.transitions import LEGAL_MOVES
+from dagster_project.lifecycle.caps import opens_at, read_caps
 
 Finding = tuple[int, list[str]]  # how many things were checked, what is wrong with which
 IN_FLIGHT = ("sending", "unknown")
@@ -31,6 +34,7 @@ SENTENCES = {
     "I8": "the stored bytes are the bytes that were sent, and say what was approved",
     "I9": "every message that went out has its whole lineage",
     "I10": "a restart can go on with every open message",
+    "I11": "nobody was sent more messages than the caps of the last one allow",
 }
 
 
@@ -83,6 +87,7 @@ def _check_all(connection: sa.Connection, book: Book, accepted: Mapping[str, int
         "I8": lambda: evidence.bytes_hold(connection, book),
         "I9": lambda: evidence.lineage(connection, book),
         "I10": lambda: _resumable(connection, book),
+        "I11": lambda: _capped(book),
     }
     return {name: check() for name, check in checks.items()}
 
@@ -291,4 +296,29 @@ def _resumable(connection: sa.Connection, book: Book) -> Finding:
             wrong.append(f"{message_id} is {state} and its bytes are missing")
         if message_id not in book.recipients and message_id not in book.erased:
             wrong.append(f"{message_id} has no recipient")
+    return checked, wrong
+
+
+def _capped(book: Book) -> Finding:
+    """Goes through the events in the order of their commits: whoever is sent a message then has had less than its caps allow.
+    Caps and people are those of the plan, as the chain has them."""
+    planned: dict[str, Mapping[str, Any]] = {}
+    sent: dict[tuple[str, str], dict[str, datetime]] = defaultdict(dict)  # (pack, person) → message → when it left
+    wrong, checked = [], 0
+    for event in book.events:
+        message_id, told = event["message_id"], event["payload"]
+        if event["kind"] == "planned":
+            planned[message_id] = told
+        about = planned.get(message_id, {})
+        if about.get("caps") is None:
+            continue
+        earlier = sent[about["source_pack"], about["user_id"]]
+        if event["kind"] == "sending":
+            checked += 1
+            as_of = datetime.fromisoformat(event["as_of"])
+            if opens_at(read_caps(about["caps"]), earlier.values(), as_of):
+                wrong.append(f"{message_id} went out (event {event['seq']}) over a cap of {about['caps']}")
+            earlier[message_id] = as_of
+        elif event["to_state"] is not None and event["to_state"] not in COUNTED:
+            earlier.pop(message_id, None)
     return checked, wrong

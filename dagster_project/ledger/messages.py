@@ -18,6 +18,7 @@ from dagster_project.ledger.rows import Message
 from dagster_project.ledger.schema import artifacts, drafts, messages, recipients
 from dagster_project.ledger.transitions import CANCELLABLE, OPEN, Held, Move, lock_messages, move
 from dagster_project.lifecycle.address import canonical
+from dagster_project.lifecycle.caps import read_caps
 from dagster_project.lifecycle.errors import InputError
 from dagster_project.lifecycle.message import Draft, PlannedMessage, State, content_hash
 
@@ -56,6 +57,7 @@ def plan(write: Write, planned: Sequence[PlannedMessage], run_id: str, as_of: da
         return 0
     for one in unique.values():
         refuse_unstorable(one.message_id, one.email, one.occurrence_key)
+        _refuse_unreadable_caps(one)
     before = {
         "source_pack": source_pack,
         "state": "planned",
@@ -94,6 +96,7 @@ def plan(write: Write, planned: Sequence[PlannedMessage], run_id: str, as_of: da
                 "user_id": one.user_id,
                 "decision_id": one.decision_id,
                 "policy_hash": one.policy_hash,
+                "caps": one.caps,
                 "commitment": commitment(salt, recipient_fields(one.message_id, one.email, facts)),
             },
         )
@@ -103,6 +106,14 @@ def plan(write: Write, planned: Sequence[PlannedMessage], run_id: str, as_of: da
         rows.append(recipient | {"facts": facts, "salt": salt, "seq": seq})
     insert_rows(write.connection, recipients, rows)
     return len(rows)
+
+
+def _refuse_unreadable_caps(one: PlannedMessage) -> None:
+    """Found at the mark, they would stop a worker."""
+    try:
+        _ = read_caps(one.caps)
+    except InputError as error:
+        raise InputError(f"message {one.message_id}: {error}") from None
 
 
 def _message_row(one: PlannedMessage) -> dict[str, Any]:
@@ -120,6 +131,7 @@ def _message_row(one: PlannedMessage) -> dict[str, Any]:
         "locale": one.locale,
         "send_after": one.send_after and utc(one.send_after),
         "send_before": one.send_before and utc(one.send_before),
+        "caps": one.caps,
     }
 
 

@@ -44,6 +44,7 @@ class Message:
     locale: str | None
     send_after: datetime | None
     send_before: datetime | None
+    caps: str | None
     state: State
     state_reason: str | None
     lease: int  # of the last claim; 0 before the first

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import sqlalchemy as sa
 
-HEAD_REVISION = "0003"  # newest migration; opening a ledger at it does not need to load Alembic
+HEAD_REVISION = "0004"  # newest migration; opening a ledger at it does not need to load Alembic
 VERSION_TABLE = "ledger_revision"  # not Alembic's default name: another program's version table is no ledger
 
 metadata = sa.MetaData()
@@ -95,6 +95,7 @@ messages = sa.Table(
     sa.Column("locale", sa.Text),
     sa.Column("send_after", sa.DateTime),
     sa.Column("send_before", sa.DateTime),
+    sa.Column("caps", sa.Text),  # JSON list of [messages, hours]; null: neither capped nor counted
     sa.Column("state", sa.Text, nullable=False),
     sa.Column("state_reason", sa.Text),
     sa.Column("lease", sa.BigInteger, nullable=False),  # of the last claim; 0 before the first
@@ -114,6 +115,7 @@ messages = sa.Table(
     sa.Index("messages_due", "state", "send_before", "planned_as_of", "message_id"),
     sa.Index("messages_by_pack", "source_pack", "message_id"),
     sa.Index("messages_leased", "state", "lease_expires_at"),  # or each claim looks at every row that is claimed
+    sa.Index("messages_by_user", "user_id"),
 )
 
 recipients = sa.Table(

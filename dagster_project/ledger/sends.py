@@ -15,6 +15,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from dagster_project.ledger.bulk import insert_rows, update_rows
+from dagster_project.ledger.caps import SentLately
 from dagster_project.ledger.chain import Write, commitment, new_salt
 from dagster_project.ledger.claims import NOT_HELD
 from dagster_project.ledger.controls import stopped, suppressed_among
@@ -76,9 +77,10 @@ def mark_sending(write: Write, sends: Sequence[Sending], as_of: datetime) -> dic
     """Commit to these sends at once; message_id → reason for those that must not go out. The others must now be sent, once.
 
     Everything that may have changed since the decision is read here, after the chain head is locked: whatever committed before this
-    mark is seen. Suppressed or too late: cancelled. Killed, paused or no longer released: back to approved. A claim that has
-    passed to another worker, or an envelope that isn't the person's, is refused and left as it is. The same mark again,
-    after its commit was answered by silence, changes nothing and lets the send go on.
+    mark is seen. Suppressed or too late: cancelled. Killed, paused, no longer released, too early or over a frequency cap: back to
+    approved, the last two until their time comes. A claim that has passed to another worker, or an envelope that isn't the
+    person's, is refused and left as it is. The same mark again, after its commit was answered by silence, changes nothing and
+    lets the send go on.
     """
     return turn(write, [], sends, as_of)[1]
 
@@ -145,7 +147,7 @@ def _mark(
     write: Write, sends: Sequence[Sending], held: Mapping[str, Held], around: Mapping[str, _Around], as_of: datetime
 ) -> dict[str, str]:
     by_id = {send.message_id: send for send in sends}
-    world = _read_world(write, by_id, as_of)
+    world = _read_world(write, [held[key] for key in by_id], as_of)
     moves: list[Move] = []
     begun: list[dict[str, Any]] = []
     evidence: list[dict[str, Any]] = []
@@ -162,8 +164,10 @@ def _mark(
         to, reason = world.obstacle(one, send, beside)
         if reason is not None:
             reasons[key] = reason
-            moves.append(Move(one, to, "stopped", reason=reason, changes=NOT_HELD))
+            changes = NOT_HELD | world.put_off(one, reason)
+            moves.append(Move(one, to, "stopped", reason=reason, changes=changes))
             continue
+        world.sent_lately.count(one)
         proof = _evidence(one, send, seq + len(moves))
         moves.append(_sending_move(one, proof, raw_hash))
         evidence.append(proof)
@@ -224,6 +228,7 @@ class _World:
     suppressed: frozenset[str]  # message_ids
     killed: bool
     paused: frozenset[str]  # campaign_ids
+    sent_lately: SentLately
 
     def obstacle(self, held: Held, send: Sending, around: _Around) -> tuple[State, str | None]:
         """The state to fall back to and the reason, or no reason."""
@@ -236,21 +241,30 @@ class _World:
             (around.member_hash is None, "approved", "not_released"),
             (expires_at <= self.now, "approved", "release_expired"),
             (not around.member_hash == held.draft_hash == send.draft_hash, "approved", "draft_changed"),
+            (held.send_after is not None and self.as_of < held.send_after, "approved", "too_early"),
+            (self.sent_lately.opens_at(held) is not None, "approved", "frequency_capped"),
         )
         for stands, to, reason in obstacles:
             if stands:
                 return to, reason
         return "sending", None
 
+    def put_off(self, held: Held, reason: str) -> dict[str, datetime]:
+        """The column that keeps a message from being claimed again before its time comes. Claims go by the clock, which may be far
+        from `as_of`, so it is so long from now."""
+        until = {"too_early": held.send_after, "frequency_capped": self.sent_lately.opens_at(held)}.get(reason)
+        return {} if until is None else {"retry_at": self.now + (until - self.as_of)}
 
-def _read_world(write: Write, message_ids: Collection[str], as_of: datetime) -> _World:
+
+def _read_world(write: Write, held: Collection[Held], as_of: datetime) -> _World:
     killed, paused = stopped(write.connection)
     return _World(
         as_of=as_of,
         now=write.now,
-        suppressed=suppressed_among(write.connection, message_ids),
+        suppressed=suppressed_among(write.connection, [one.message_id for one in held]),
         killed=killed,
         paused=paused,
+        sent_lately=SentLately(write.connection, held, as_of),
     )
 
 

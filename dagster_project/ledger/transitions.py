@@ -62,7 +62,9 @@ class Held:
     draft_hash: str | None
     recipe_id: str | None
     release_id: str | None
+    send_after: datetime | None
     send_before: datetime | None
+    caps: str | None
 
 
 _COMPARED = {"message_id": "was_id", "state": "was_state", "lease": "was_lease"}

@@ -57,6 +57,9 @@ class PlannedMessage:
     facts: Mapping[str, object]
     send_after: datetime | None
     send_before: datetime | None  # past this the message is cancelled, never sent late
+    caps: str | None = (
+        None  # JSON list of [messages, hours] that hold it back; None: neither held back by caps nor counted
+    )
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

@@ -41,6 +41,7 @@ def planned_messages(verdicts: Iterable[Mapping[str, Any]]) -> list[PlannedMessa
             facts=json.loads(row["facts"]),
             send_after=row["send_after"],
             send_before=row["send_before"],
+            caps=row["caps"],
         )
         for row in verdicts
         if row["verdict"] == "send"

@@ -47,6 +47,7 @@ def row(message_id: str, verdict: str, **changes: Any) -> dict[str, Any]:
         "facts": json.dumps({"first_name": None}),
         "send_after": None,
         "send_before": None,
+        "caps": None,
         "verdict": verdict,
         "reason": f"because_{verdict}",
     } | changes

@@ -6,6 +6,16 @@ users as (select * from {{ ref('int_users_enriched') }}),
 
 send_windows as (select * from {{ ref('int_send_windows') }}),
 
+campaign_caps as (
+    select
+        campaign_id,
+        cast(to_json(
+            list([cap_count, window_hours] order by window_hours)
+        ) as varchar) as caps
+    from {{ ref('int_campaign_caps') }}
+    group by 1
+),
+
 assignments as (select * from {{ ref('int_assignments') }}),
 
 blocked as (select * from {{ ref('int_blocked_candidates') }}),
@@ -68,9 +78,12 @@ verdicts as (
             when campaigns.campaign_id is not null then {{ as_of() }}
         end as send_after,
         candidates.triggered_at
-        + to_hours(campaigns.expires_after_hours) as send_before
+        + to_hours(campaigns.expires_after_hours) as send_before,
+        campaign_caps.caps
     from candidates
     left join campaigns on candidates.campaign_id = campaigns.campaign_id
+    left join campaign_caps
+        on candidates.campaign_id = campaign_caps.campaign_id
     left join users on candidates.user_id = users.user_id
     left join send_windows
         on

@@ -1,8 +1,8 @@
-{%- set per_24_hours = var('marketing_messages_per_24_hours', 1) -%}
-{%- set per_7_days = var('marketing_messages_per_7_days', 3) -%}
 with candidates as (select * from {{ ref('int_candidates_unioned') }}),
 
 campaigns as (select * from {{ ref('dim_campaigns') }}),
+
+caps as (select * from {{ ref('int_campaign_caps') }}),
 
 messages as (select * from {{ ref('stg_ledger__messages') }}),
 
@@ -25,32 +25,26 @@ recent_messages as (
     select *
     from marketing_messages
     where
-        counted_at > {{ as_of() }} - to_days(greatest(
-            7, (select coalesce(max(cap_window_days), 0) from campaigns)
-        ))
+        counted_at
+        > {{ as_of() }} - to_hours((select max(window_hours) from caps))
 ),
 
-counts as (
+full_caps as (
     select
         candidates.message_id,
-        count(*) filter (
-            where recent_messages.counted_at > {{ as_of() }} - to_hours(24)
-        ) as messages_24h,
-        count(*) filter (
-            where recent_messages.counted_at > {{ as_of() }} - to_days(7)
-        ) as messages_7d,
-        count(*) filter (
-            where recent_messages.counted_at
-            > {{ as_of() }} - to_days(campaigns.cap_window_days)
-        ) as messages_cap_window
+        caps.window_hours,
+        caps.cap_count
     from candidates
-    inner join campaigns
-        on candidates.campaign_id = campaigns.campaign_id
+    inner join caps
+        on candidates.campaign_id = caps.campaign_id
     inner join recent_messages
         on
             candidates.user_id = recent_messages.user_id
             and candidates.message_id <> recent_messages.message_id
-    group by 1
+            and recent_messages.counted_at
+            > {{ as_of() }} - to_hours(caps.window_hours)
+    group by 1, 2, 3
+    having count(*) >= caps.cap_count
 ),
 
 judged as (
@@ -58,19 +52,13 @@ judged as (
         candidates.message_id,
         case
             when campaigns.is_marketing is null then 'no_policy'
-            when not campaigns.is_marketing then null
-            when
-                coalesce(counts.messages_24h, 0) >= {{ per_24_hours }}
-                or coalesce(counts.messages_7d, 0) >= {{ per_7_days }}
-                or coalesce(counts.messages_cap_window, 0)
-                >= campaigns.cap_count
-                then 'frequency_capped'
+            when candidates.message_id in (
+                select full_caps.message_id from full_caps
+            ) then 'frequency_capped'
         end as reason
     from candidates
     left join campaigns
         on candidates.campaign_id = campaigns.campaign_id
-    left join counts
-        on candidates.message_id = counts.message_id
 )
 
 select
