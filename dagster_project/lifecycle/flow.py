@@ -130,7 +130,7 @@ class Breakers(StrictModel):
 
 def lower_bound(hits: int, of: int) -> float:
     """The lower end of Wilson's 95 % interval for a share (Wilson 1927)."""
-    if of == 0:
+    if hits == 0:  # also where rounding would leave something above zero
         return 0.0
     share = hits / of
     middle = share + Z_95**2 / (2 * of)
