@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import multiprocessing
 import os
@@ -17,6 +18,7 @@ from typing import Any
 import pytest
 
 from dagster_project.adapters.delivering import Counts
+from dagster_project.adapters.notes import noting, what_is_known
 from dagster_project.home import Home
 from dagster_project.lifecycle.errors import Refusal
 from dagster_project.workers import Job, deliver_with, together
@@ -139,6 +141,31 @@ def test_without_a_tick_there_is_nothing_to_deliver(make_home: Callable[..., Hom
 
     assert code == 2
     assert "no tick of the pack demo yet" in err
+
+
+def leave_a_note(home: Home, worker: str) -> None:
+    """As a worker does that is killed."""
+    with contextlib.suppress(KeyboardInterrupt), noting(home.notes, worker):
+        raise KeyboardInterrupt
+
+
+@pytest.mark.parametrize("command", ["deliver", "reconcile"])
+def test_a_note_goes_when_nothing_is_in_doubt_because_of_its_worker(
+    released: Callable[..., Home], call: Call, command: str
+) -> None:
+    home = released(2, channel="outbox")
+    leave_a_note(home, "killed")
+    leave_a_note(home, "long ago")
+    with home.ledger() as ledger:
+        assert len(ledger.claim("killed", 1, 120)) == 1
+
+    answer(call(command, "--json"))
+    assert what_is_known(home.notes, [("m1", "killed"), ("m2", "long ago")]) == {"m1": "not_sent"}
+    with home.ledger() as ledger:
+        assert ledger.release_claims("killed") == 1
+
+    answer(call(command, "--json"))
+    assert list(home.notes.iterdir()) == []
 
 
 @pytest.mark.parametrize("recorder", [("--fault", "dot:lost:2")], indirect=True)

@@ -12,13 +12,15 @@ import contextlib
 import fcntl
 import hashlib
 import os
+import time
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Literal
 
 from dagster_project.lifecycle.message import Outcome
 
+PATIENCE_SECONDS = 1.0  # for whoever reads or tidies away the note of a dead worker of the same name
 _BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 Known = Literal["sent", "rejected", "not_sent"]
 _KNOWN: dict[str, Known] = {"sent": "sent", "rejected": "rejected", "deferred": "not_sent", "not_sent": "not_sent"}
@@ -44,14 +46,54 @@ def noting(folder: Path, worker: str) -> Iterator[Note]:
     """The note of this worker; gone when it ends by itself, for the ledger knows everything by then."""
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     path = _path(folder, worker)
-    file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+    file = _opened(path)
     try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         if os.fstat(file).st_size == 0:
             os.write(file, _boot_id() + b"\n")
         yield Note(file)
         path.unlink(missing_ok=True)
     finally:
+        os.close(file)
+
+
+def tidy(folder: Path, needed: Callable[[], Collection[str]]) -> int:
+    """Delete the notes of workers that are gone, but those of the workers that `needed` then names; returns how many.
+
+    It is asked once, and only after the locks have shown who is gone: a worker that lives may begin to send at any moment.
+    """
+    with contextlib.ExitStack() as stack:
+        gone = []
+        for path in folder.glob("*"):
+            with contextlib.suppress(OSError):
+                file = stack.enter_context(path.open("rb"))
+                fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+                gone.append(path)
+        kept = {_path(folder, worker) for worker in needed()} if gone else set()
+        unneeded = [path for path in gone if path not in kept]
+        for path in unneeded:
+            with contextlib.suppress(OSError):
+                path.unlink()
+    return len(unneeded)
+
+
+def _opened(path: Path) -> int:
+    """The note of a worker that starts, locked. BlockingIOError when another process keeps the lock: it has the same name.
+
+    A worker that was killed may have left a note under this name. Whoever reads it has a lock for a moment; whoever tidies it
+    away leaves a file that nobody would ever find.
+    """
+    given_up = time.monotonic() + PATIENCE_SECONDS
+    while True:
+        file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            if os.fstat(file).st_nlink:
+                return file
+        except BlockingIOError:
+            if time.monotonic() > given_up:
+                os.close(file)
+                raise
+            time.sleep(0.01)
         os.close(file)
 
 
@@ -80,7 +122,7 @@ def _lines_of_the_dead(path: Path) -> Sequence[str]:
     """The lines of a note, or none while its worker lives, stopped or not."""
     try:
         with path.open("rb") as file:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
             return file.read().decode().split("\n")
     except (OSError, UnicodeDecodeError):
         return ()

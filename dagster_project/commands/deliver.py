@@ -8,6 +8,7 @@ from typing import Any, get_args
 
 from dagster_project.adapters.clock import utc_now
 from dagster_project.adapters.delivering import LEASE_SECONDS, Counts, settle_by_notes
+from dagster_project.adapters.notes import tidy
 from dagster_project.home import Home
 from dagster_project.ledger import Unknown
 from dagster_project.ledger.unknowns import Settlement
@@ -25,6 +26,7 @@ def deliver(
         last = ledger.last_tick(home.pack.name)
         if last is None:
             raise InputError(f"{home.path}: no tick of the pack {home.pack.name} yet; run one first: postrider run")
+        tidy(home.notes, ledger.waiting_for)
     home.preflight_mail()
     job = Job(home.settings, as_of or (last.as_of if home.pack.horizon else None), home.pack.name, None, is_watching)
     counts = deliver_with(workers, job, on_progress)
@@ -64,6 +66,7 @@ def reconcile(
             if words:
                 settled[name] = ledger.settle(words, "policy", why, now)  # type: ignore[arg-type]
         left = ledger.unknown(home.pack.name)
+        tidy(home.notes, ledger.waiting_for)
     return {"given_up": lost, "settled": settled, "in_doubt": [_told(one) for one in left]}
 
 

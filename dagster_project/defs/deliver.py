@@ -2,6 +2,7 @@
 
 import dagster as dg
 
+from dagster_project.adapters.notes import tidy
 from dagster_project.defs.resources import HomeResource
 from dagster_project.workers import Job, deliver_with
 
@@ -15,6 +16,7 @@ def deliveries(context: dg.AssetExecutionContext, home: HomeResource) -> dg.Mate
     with home.ledger() as ledger:
         tick = ledger.tick(context.run_id)
         purged = ledger.purge_inbox()
+        tidy(home.notes, ledger.waiting_for)
     counts = deliver_with(
         home.settings.workers, Job(home.settings, tick.as_of, tick.source_pack, run_id=context.run_id)
     )

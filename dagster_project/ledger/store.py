@@ -329,6 +329,11 @@ class Ledger:
         with self._database.read() as connection:
             return unknowns.list_unknown(connection, source_pack)
 
+    def waiting_for(self) -> frozenset[str]:
+        """Workers whose word on a message is still needed."""
+        with self._database.read() as connection:
+            return unknowns.waiting_for(connection)
+
     def settle(self, settlements: Mapping[str, Settlement], actor: str, evidence: str, as_of: datetime) -> int:
         """message_id → what somebody knows of it; returns how many. Refusal when one of them is not in doubt."""
         with self._database.write() as write:

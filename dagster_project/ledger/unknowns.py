@@ -23,6 +23,7 @@ Settlement = Literal["sent", "rejected", "not_sent", "resend"]
 # What is said of the message → its next state. `resend` is the one word that may send a mail twice.
 _TO: Mapping[Settlement, State] = {"sent": "sent", "rejected": "rejected", "not_sent": "approved", "resend": "approved"}
 SETTLEMENTS: tuple[Settlement, ...] = ("sent", "rejected", "not_sent", "resend")
+_LAST = sa.and_(attempts.c.message_id == messages.c.message_id, attempts.c.attempt == messages.c.attempts)
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -73,11 +74,7 @@ def list_unknown(connection: sa.Connection, source_pack: str | None) -> list[Unk
             _last_words(),
             attempts.c.started_at,
         )
-        .join_from(
-            messages,
-            attempts,
-            sa.and_(attempts.c.message_id == messages.c.message_id, attempts.c.attempt == messages.c.attempts),
-        )
+        .join_from(messages, attempts, _LAST)
         .outerjoin(
             attempt_evidence,
             sa.and_(
@@ -91,6 +88,13 @@ def list_unknown(connection: sa.Connection, source_pack: str | None) -> list[Unk
     if source_pack is not None:
         query = query.where(messages.c.source_pack == source_pack)
     return [Unknown(*row) for row in connection.execute(query)]
+
+
+def waiting_for(connection: sa.Connection) -> frozenset[str]:
+    """Workers from which the ledger has yet to hear of a message: held, being sent, or in doubt since they were lost."""
+    holders = sa.select(messages.c.lease_owner).where(messages.c.state.in_(("claimed", "sending")))
+    doubted = sa.select(attempts.c.worker).join_from(messages, attempts, _LAST).where(messages.c.state == "unknown")
+    return frozenset(filter(None, connection.execute(holders.union(doubted)).scalars()))
 
 
 def settle(write: Write, settlements: Mapping[str, Settlement], actor: str, evidence: str, as_of: datetime) -> int:

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from dagster_project.adapters import notes
-from dagster_project.adapters.notes import noting, what_is_known
+from dagster_project.adapters.notes import noting, tidy, what_is_known
 
 
 class CrashError(Exception):
@@ -90,3 +90,50 @@ def test_only_their_owner_may_read_notes(tmp_path: Path) -> None:
 
     assert (tmp_path / "notes").stat().st_mode & 0o777 == 0o700
     assert next((tmp_path / "notes").iterdir()).stat().st_mode & 0o777 == 0o600
+
+
+def test_notes_that_nobody_needs_are_tidied_away(tmp_path: Path) -> None:
+    """A worker that was killed leaves its note. It is needed for as long as the ledger waits for a word of that worker."""
+    for worker in ("w:1", "w:2", "w:3"):
+        crash_after(tmp_path, ["m1"], worker=worker)
+
+    assert tidy(tmp_path, lambda: {"w:2", "elsewhere:9"}) == 2
+    assert what_is_known(tmp_path, [("m2", "w:2")]) == {"m2": "not_sent"}
+    assert tidy(tmp_path, lambda: {"w:2"}) == 0
+    assert tidy(tmp_path, lambda: ()) == 1
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_note_of_a_worker_that_lives_is_never_tidied_away(tmp_path: Path) -> None:
+    """Nor is the ledger asked before it is certain that a worker is gone: it might begin to send between the two."""
+    with noting(tmp_path, "w:1") as note:
+        assert tidy(tmp_path, lambda: pytest.fail("there is nothing to ask for")) == 0
+        note.begin("m1")
+        assert len(list(tmp_path.iterdir())) == 1
+    crash_after(tmp_path, ["m1"], worker="w:2")
+
+    def needed() -> list[str]:
+        with pytest.raises(BlockingIOError), noting(tmp_path, "w:2"):
+            pass
+        return []
+
+    assert tidy(tmp_path, needed) == 1
+    assert tidy(tmp_path / "nowhere", lambda: ()) == 0
+
+
+def test_a_worker_that_starts_while_its_old_note_is_tidied_away_writes_a_new_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Process ids come round again. A note in a deleted file would be lost with its worker."""
+    crash_after(tmp_path, ["m1"])
+    lock = notes.fcntl.flock
+
+    def tidied_first(file: int, how: int) -> None:
+        monkeypatch.setattr(notes.fcntl, "flock", lock)
+        assert tidy(tmp_path, lambda: ()) == 1
+        lock(file, how)
+
+    monkeypatch.setattr(notes.fcntl, "flock", tidied_first)
+    crash_after(tmp_path, ["m2"])
+
+    assert what_is_known(tmp_path, [("m1", "w:1"), ("m2", "w:1")]) == {"m1": "not_sent"}

@@ -172,3 +172,21 @@ def test_a_late_put_and_the_settlement_never_contradict_each_other(world: World)
         assert world.state(message_id)[0] == ("sent" if is_put else "approved")
     assert world.ledger.taken_by_inbox(puts) == {one for one, is_put in puts.items() if is_put}
     assert world.failed_checks() == set()
+
+
+def test_a_worker_is_waited_for_until_nothing_depends_on_its_word(world: World) -> None:
+    """Its claims too: the commit of a mark can still be on its way to the server when the worker dies."""
+    world.released(2)
+    assert world.ledger.waiting_for() == frozenset()
+    (first,) = world.claim(1, "killed")
+    (second,) = world.claim(1, "fine")
+    assert world.ledger.waiting_for() == {"killed", "fine"}
+    world.mark(first)
+    world.mark(second)
+    world.outcome(second)
+    assert world.ledger.waiting_for() == {"killed"}
+    world.clock.advance(minutes=3)
+    assert world.ledger.extend_claims("another", 120) == 1
+    assert world.ledger.waiting_for() == {"killed"}
+    world.ledger.settle({first.message.message_id: "not_sent"}, "ana", "journal", world.as_of)
+    assert world.ledger.waiting_for() == frozenset()
