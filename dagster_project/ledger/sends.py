@@ -13,6 +13,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
+from dagster_project.ledger import vias
 from dagster_project.ledger.bulk import insert_rows, update_rows
 from dagster_project.ledger.chain import Write, commitment, new_salt
 from dagster_project.ledger.claims import NOT_HELD
@@ -32,7 +33,7 @@ from dagster_project.ledger.transitions import Held, Move, lock_messages, move
 from dagster_project.lifecycle.address import canonical
 from dagster_project.lifecycle.errors import InputError
 from dagster_project.lifecycle.flow import Way
-from dagster_project.lifecycle.message import Outcome, Result, Sending, State, content_hash
+from dagster_project.lifecycle.message import Outcome, Result, Sending, State, Via, content_hash
 
 RETRY_BASE = timedelta(
     seconds=60
@@ -68,7 +69,7 @@ def mark_sending(write: Write, sends: Sequence[Sending], as_of: datetime) -> dic
     """
     by_id = {send.message_id: send for send in sends}
     held = lock_messages(write, by_id)
-    world = _read_world(write, held, as_of)
+    world = read_world(write, held, as_of)
     moves: list[Move] = []
     begun: list[dict[str, Any]] = []
     evidence: list[dict[str, Any]] = []
@@ -88,9 +89,9 @@ def mark_sending(write: Write, sends: Sequence[Sending], as_of: datetime) -> dic
             moves.append(Move(one, to, "stopped", reason=reason, changes=NOT_HELD))
             continue
         proof = _evidence(one, send, seq + len(moves))
-        moves.append(_sending_move(one, proof, raw_hash))
+        moves.append(_sending_move(one, proof, raw_hash, send.via))
         evidence.append(proof)
-        begun.append(_attempt(one, raw_hash, as_of, write.now))
+        begun.append(_attempt(one, raw_hash, as_of, write.now) | vias.in_row(send.via))
     move(write, moves, actor=_actor(held), as_of=as_of)
     insert_rows(write.connection, attempts, begun)
     insert_rows(write.connection, attempt_evidence, evidence)
@@ -117,13 +118,14 @@ def _evidence(held: Held, send: Sending, seq: int) -> dict[str, Any]:
     }
 
 
-def _sending_move(held: Held, evidence: Mapping[str, Any], raw_hash: str) -> Move:
+def _sending_move(held: Held, evidence: Mapping[str, Any], raw_hash: str, via: Via | None) -> Move:
     payload = {
         "attempt": evidence["attempt"],
         "raw_hash": raw_hash,
         "draft_hash": held.draft_hash,
         "release_id": held.release_id,
         "commitment": commitment(evidence["salt"], sending_fields(evidence, raw_hash)),
+        **vias.in_event(via),
     }
     return Move(held, "sending", "sending", changes={"attempts": evidence["attempt"]}, payload=payload)
 
@@ -151,7 +153,7 @@ def _actor(held: Mapping[str, Held]) -> str:
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
-class _World:
+class World:
     """What may have changed since the decision, read once for a batch of sends."""
 
     as_of: datetime
@@ -180,7 +182,7 @@ class _World:
         return "sending", None
 
 
-def _read_world(write: Write, held: Mapping[str, Held], as_of: datetime) -> _World:
+def read_world(write: Write, held: Mapping[str, Held], as_of: datetime) -> World:
     connection = write.connection
     killed, paused = stopped(connection)
     keys = connection.execute(
@@ -200,7 +202,7 @@ def _read_world(write: Write, held: Mapping[str, Held], as_of: datetime) -> _Wor
         )
         .where(among(connection, release_members.c.message_id, held))
     )
-    return _World(
+    return World(
         as_of=as_of,
         now=write.now,
         keys={row.message_id: row.address_key for row in keys},
@@ -235,7 +237,7 @@ def record_outcomes(write: Write, results: Sequence[Result], as_of: datetime, wa
             foreign.append(key)
             continue
         row = {"message_id": key, "attempt": one.attempts, "detail": result.detail, "provider_id": result.provider_id}
-        payload = {"attempt": one.attempts, "outcome": result.outcome}
+        payload = {"attempt": one.attempts, "outcome": result.outcome, **vias.in_event(result.via)}
         salt = new_salt()
         payload |= {"commitment": commitment(salt, outcome_fields(row))}
         told.append(row | {"outcome": result.outcome, "salt": salt, "seq": seq + len(moves)})
@@ -243,6 +245,7 @@ def record_outcomes(write: Write, results: Sequence[Result], as_of: datetime, wa
         moves.append(Move(one, AFTER[result.outcome], "outcome", changes=changes, payload=payload))
     move(write, moves, actor=_actor(held), as_of=as_of)
     write_outcomes(write, told)
+    vias.learn(write, moves, {key: result.via for key, result in by_id.items()})
     if way is not None:
         campaigns = {one.held.message_id: one.held.campaign_id for one in moves}
         domains = _domains(write.connection, campaigns)
