@@ -20,6 +20,8 @@ from typing import Any, Generic, Protocol, TypeVar, get_args
 
 from dagster_project.adapters.channels.base import Channel, Receipt
 from dagster_project.adapters.notes import Note, noting, what_is_known
+from dagster_project.adapters.repeating import Ledger as RepeatingLedger
+from dagster_project.adapters.repeating import Repeats
 from dagster_project.lifecycle.dkim import SigningKey, signed
 from dagster_project.lifecycle.errors import InputError, LostConnectionError
 from dagster_project.lifecycle.flow import Way
@@ -65,6 +67,8 @@ class Doubt(Protocol):
     @property
     def message_id(self) -> str: ...
     @property
+    def lease(self) -> int: ...
+    @property
     def worker(self) -> str: ...
     @property
     def reason(self) -> str | None: ...
@@ -81,7 +85,7 @@ C_co = TypeVar("C_co", bound=Claim, covariant=True)
 T = TypeVar("T")
 
 
-class Ledger(Protocol[C_co]):
+class Ledger(RepeatingLedger, Protocol[C_co]):
     """What delivering asks of the ledger; each call is one transaction, and asking again after a lost connection is safe."""
 
     def claim(
@@ -92,7 +96,14 @@ class Ledger(Protocol[C_co]):
     def record_outcomes(self, results: Sequence[Result], as_of: datetime, way: Way | None) -> Sequence[str]: ...
     def extend_claims(self, worker: str, lease_seconds: float) -> int: ...
     def unknown(self, source_pack: str | None) -> Sequence[Doubt]: ...
-    def settle(self, settlements: Mapping[str, Any], actor: str, evidence: str, as_of: datetime) -> int: ...
+    def settle(
+        self,
+        settlements: Mapping[str, Any],
+        actor: str,
+        evidence: str,
+        as_of: datetime,
+        leases: Mapping[str, int] | None = None,
+    ) -> int: ...
     def release_claims(self, worker: str) -> int: ...
     def cancel(self, reasons: Mapping[str, str], run_id: str | None, as_of: datetime) -> int: ...
     def watch(self) -> contextlib.AbstractContextManager[Watch]: ...
@@ -137,6 +148,7 @@ class Counts:
     unbuildable: Mapping[str, int]  # by the builder's word; these are cancelled
     ended_by: str  # nothing_due, throttled, killed, channel_down, orphaned, or a signal's name
     seconds: float
+    by_key: Mapping[Outcome, int] = dataclasses.field(default_factory=dict)  # of those in doubt; `unknown` still are
 
     def as_dict(self) -> dict[str, Any]:
         """JSON-able, one entry per outcome."""
@@ -146,6 +158,7 @@ class Counts:
             "unbuildable": dict(self.unbuildable),
             "ended_by": self.ended_by,
             "seconds": self.seconds,
+            "by_key": dict(self.by_key),
         }
 
 
@@ -164,7 +177,8 @@ def deliver(
     on_progress: Callable[[Counts], None] | None = None,
     is_orphaned: Callable[[], bool] = lambda: False,
 ) -> Counts:
-    """Send what the ledger has released (of this pack, or of all) through an open channel, each message at most once.
+    """Send what the ledger has released (of this pack, or of all) through an open channel, each message at most once. Messages in
+    doubt that went by a transport of this channel are settled by their keys, where it takes keys.
 
     `worker` is this process's own name: no other may use it. SIGINT and SIGTERM let the messages in flight end, give the other
     claims back and are then raised again; a second one ends at once. So does `is_orphaned`, without a signal. Whatever ends
@@ -179,14 +193,29 @@ def deliver(
     as_of = letterhead.as_of
     note = noting(notes, worker) if notes is not None else contextlib.nullcontext()
     with ledger.watch() as watch, _stop_requests(is_orphaned) as stop_request, note as kept:
-        work = _Work(ledger, channel, watch, letterhead, worker, clock, stop_request, way, notes, kept)
+        repeats = Repeats(
+            ledger,
+            channel,
+            watch,
+            worker=worker,
+            clock=clock,
+            as_of=as_of,
+            is_to_stop=stop_request,
+            source_pack=source_pack,
+            way=way,
+        )
+        work = _Work(ledger, channel, watch, letterhead, worker, clock, stop_request, way, notes, kept, repeats)
         try:
             for claims in work.claims(batch, source_pack):
                 work.handle(claims)
+                repeats.look()
                 if on_progress:
                     on_progress(work.counts())
                 if work.ended_by:
                     break
+            if not work.ended_by:
+                repeats.look(is_last=True)
+                work.ended_by = stop_request()
         finally:
             _patiently(lambda: ledger.release_claims(worker))
     if work.unbuildable:  # a claim cannot be cancelled: given back first
@@ -211,10 +240,11 @@ class _Work(Generic[C]):
         way: Way | None,
         notes: Path | None,
         note: Note | None,
+        repeats: Repeats,
     ) -> None:
         self._ledger, self._channel, self._watch, self._letterhead = ledger, channel, watch, letterhead
         self._worker, self._clock, self._stop_request, self._way = worker, clock, stop_request, way
-        self._notes, self._note = notes, note
+        self._notes, self._note, self._repeats = notes, note, repeats
         self._started = clock()
         self._renewed = 0.0
         self._outcomes: Counter[Outcome] = Counter()
@@ -270,13 +300,22 @@ class _Work(Generic[C]):
         """One group from claims to recorded outcomes, or to the reasons why they were not sent."""
         mails = self._build(claims)
         sends = [
-            Sending(key, claim.lease, claim.draft.draft_hash, mail.raw, mail.mail_from, mail.rcpt_to)
+            Sending(
+                key,
+                claim.lease,
+                claim.draft.draft_hash,
+                mail.raw,
+                mail.mail_from,
+                mail.rcpt_to,
+                self._repeats.trusted(self._channel.via(key)),
+            )
             for key, (claim, mail) in mails.items()
         ]
         self.ended_by = self._stop_request()
         if not sends or self.ended_by:
             return
         as_of = self._letterhead.as_of
+        self._marked_at = self._clock()
         obstacles = _patiently(lambda: self._ledger.mark_sending(sends, as_of))
         self._stopped.update(obstacles.values())
         if "killed" in obstacles.values():
@@ -302,7 +341,7 @@ class _Work(Generic[C]):
             is_killed, paused = _patiently(self._watch.stopped)
             if is_killed:
                 self.ended_by = self.ended_by or "killed"
-            if self.ended_by:
+            if self.ended_by or self._repeats.is_too_late(self._marked_at):
                 return
             if claim.message.campaign_id not in paused:
                 self._begun.add(key)
@@ -318,7 +357,8 @@ class _Work(Generic[C]):
             if receipt is None and key in self._begun:
                 continue
             receipt = receipt or Receipt("not_sent", "stopped before it was begun")
-            results.append(Result(key, claim.lease, receipt.outcome, receipt.detail, receipt.provider_id))
+            via = self._repeats.trusted(receipt.via)
+            results.append(Result(key, claim.lease, receipt.outcome, receipt.detail, receipt.provider_id, via))
             self._outcomes[receipt.outcome] += 1
         if results:
             _patiently(lambda: self._ledger.record_outcomes(results, self._letterhead.as_of, self._way))
@@ -341,15 +381,17 @@ class _Work(Generic[C]):
             dict(Counter(self.unbuildable.values())),
             self.ended_by or "nothing_due",
             (self._clock() - self._started).total_seconds(),
+            dict(self._repeats.outcomes),
         )
 
 
 def settle_by_notes(ledger: Ledger[Any], notes: Path, as_of: datetime) -> dict[str, int]:
     """What lost workers of this machine noted settles their messages: how many were sent, rejected, not sent."""
-    doubtful = [(one.message_id, one.worker) for one in ledger.unknown(None) if one.reason == "worker_lost"]
-    known = what_is_known(notes, doubtful)
+    doubtful = [one for one in ledger.unknown(None) if one.reason == "worker_lost"]
+    known = what_is_known(notes, [(one.message_id, one.worker) for one in doubtful])
     if known:
-        ledger.settle(known, "postrider", "as its worker noted before it was lost", as_of)
+        leases = {one.message_id: one.lease for one in doubtful}
+        ledger.settle(known, "postrider", "as its worker noted before it was lost", as_of, leases)
     return dict(Counter(known.values()))
 
 
