@@ -183,6 +183,9 @@ def reconcile(
     ] = None,
     by: Annotated[str | None, typer.Option("--by", help="who says so; kept in the ledger")] = None,
     evidence: Annotated[str | None, typer.Option("--evidence", help="how you know; kept in the ledger")] = None,
+    by_key: Annotated[
+        bool, typer.Option("--by-key", help="ask the provider: the same request under the same key, now")
+    ] = False,
     source: Source = None,
     as_json: Json = False,
 ) -> None:
@@ -193,7 +196,7 @@ def reconcile(
     from dagster_project.commands.deliver import reconcile as reconcile_command
     from dagster_project.commands.delivery_report import show_doubt
 
-    answer = reconcile_command(_home(source), messages or [], word, by, evidence)
+    answer = reconcile_command(_home(source), messages or [], word, by, evidence, by_key=by_key)
     _show(answer, as_json, show_doubt)
 
 

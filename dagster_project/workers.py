@@ -21,12 +21,14 @@ from typing import Any
 
 from dagster_project.adapters.clock import utc_now
 from dagster_project.adapters.delivering import Counts, deliver
+from dagster_project.adapters.repeating import usable
 from dagster_project.home import Home, home_of
 from dagster_project.lifecycle.errors import InputError, Refusal
 from dagster_project.lifecycle.worker import worker_name
 from dagster_project.settings import Settings
 
 POLL_SECONDS = 1.0  # between two looks of a worker that waits for work
+DOUBT_SECONDS = 30.0  # so long the last of a run wait for doubts that their keys can settle: two or three repeats
 STOPPED_BY = ("SIGINT", "SIGTERM")
 
 
@@ -79,12 +81,14 @@ def together(parts: Sequence[Counts], asked: str | None = None) -> Counts:
         unbuildable=dict(sum((Counter(part.unbuildable) for part in parts), Counter())),
         ended_by=asked or next(iter(ends), "nothing_due"),
         seconds=max((part.seconds for part in parts), default=0.0),
+        by_key=dict(sum((Counter(part.by_key) for part in parts), Counter())),
     )
 
 
 def _work(job: Job, home: Home, tell: Callable[[Counts], None], is_orphaned: Callable[[], bool]) -> Counts:
-    """One worker: until nothing is due, or for ever."""
+    """One worker: until nothing is due and no doubt is settled by its key soon, or for ever."""
     done = together([])
+    patience_ends = float("inf")
 
     def told(counts: Counts) -> None:
         tell(together([done, counts]))
@@ -106,10 +110,19 @@ def _work(job: Job, home: Home, tell: Callable[[Counts], None], is_orphaned: Cal
                     on_progress=told,
                     is_orphaned=is_orphaned,
                 )
+                repeat_at = ledger.next_repeat(usable(channel), job.source_pack)
             done = together([done, counts])
-            if not job.is_watching or counts.ended_by in ("orphaned", *STOPPED_BY):
+            if counts.ended_by in ("orphaned", *STOPPED_BY):
                 return done
-            time.sleep(POLL_SECONDS)
+            pause = POLL_SECONDS
+            if not job.is_watching:
+                if counts.ended_by != "nothing_due" or repeat_at is None:
+                    return done
+                patience_ends = min(patience_ends, time.monotonic() + DOUBT_SECONDS)
+                pause = max((repeat_at - utc_now()).total_seconds(), 0.01)
+                if time.monotonic() + pause > patience_ends:
+                    return done
+            time.sleep(pause)
 
 
 def _worker(job: Job, end: multiprocessing.connection.Connection, parent: int) -> None:

@@ -12,16 +12,20 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from dagster_project import workers
 from dagster_project.adapters.delivering import Counts
 from dagster_project.adapters.notes import noting, what_is_known
 from dagster_project.home import Home
+from dagster_project.ledger import repeats
 from dagster_project.lifecycle.errors import Refusal
 from dagster_project.workers import Job, deliver_with, together
+from tests.http_server import Request, Scripted, reply
 from tests.released import Recorder, release
 
 Call = Callable[..., tuple[int, str, str]]
@@ -206,12 +210,90 @@ def test_the_outbox_settles_its_own_doubts(released: Callable[..., Home], call: 
     assert answer(call("reconcile", "--json"))["settled"] == {"by_outbox": 1}
 
 
+@pytest.fixture
+def provider() -> Iterator[Scripted]:
+    """Takes keys as Resend does, says nothing to the first request of each, and repeats itself to the others."""
+    seen: Counter[str] = Counter()
+
+    def answer(request: Request) -> bytes | str:
+        key = request.headers["idempotency-key"]
+        seen[key] += 1
+        return reply(502) if seen[key] == 1 else reply(200, json.dumps({"id": f"re-{key}"}).encode())
+
+    with Scripted(good=answer) as server:
+        yield server
+
+
+def resend(server: Scripted, **changed: object) -> dict[str, object]:
+    return {
+        "channel": "esp",
+        "esp": "resend",
+        "esp_settings": "api_key=re_12345678",
+        "esp_url": f"http://{server.label}/",
+    } | changed
+
+
+def test_a_provider_is_asked_by_key_before_the_command_ends(
+    released: Callable[..., Home], call: Call, provider: Scripted, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(repeats, "FIRST_PAUSE", timedelta(seconds=0.2))
+    home = released(2, **resend(provider))
+
+    told = answer(call("deliver", "--json"))
+
+    assert (told["unknown"], told["by_key"], told["in_doubt"], told["ended_by"]) == (2, {"sent": 2}, 0, "nothing_due")
+    assert len(provider.requests) == 4
+    with home.ledger() as ledger:
+        assert ledger.verify({"m00000": 1, "m00001": 1})["ok"]
+
+
+def test_a_person_asks_the_provider_by_key(
+    released: Callable[..., Home], call: Call, provider: Scripted, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Listed with whether and until when; another account has never heard of it; a word and the key are two things."""
+    monkeypatch.setattr(workers, "DOUBT_SECONDS", 0.0)
+    home = released(3, **resend(provider))
+    code, out, _ = call("deliver", "--json")
+    assert (code, json.loads(out)["in_doubt"], json.loads(out)["ended_by"]) == (1, 3, "channel_down")
+
+    listed = answer(call("reconcile", "--json"))["in_doubt"]
+    started = datetime.fromisoformat(listed[0]["started_at"].removesuffix("Z"))
+    until = datetime.fromisoformat(listed[0]["by_key"]["until"].removesuffix("Z"))
+    assert (listed[0]["by_key"]["obstacle"], until - started) == (None, timedelta(hours=16))
+    assert "can be asked until" in call("reconcile")[1]
+    assert "postrider reconcile --by-key" in call("reconcile")[1]
+
+    code, _, err = call("reconcile", "m00000", "--by-key", "--as", "sent")
+    assert (code, "allowed: one of them" in err) == (2, True)
+    code, _, err = call("reconcile", "m99999", "--by-key")
+    assert (code, "m99999 is not in doubt" in err) == (1, True)
+    monkeypatch.setenv("POSTRIDER_ESP_SETTINGS", "api_key=re_87654321")
+    told = answer(call("reconcile", "--by-key", "--json"))
+    assert (told["settled"], {one["by_key"]["obstacle"] for one in told["in_doubt"]}) == ({}, {"other_transport"})
+    assert "it went by another transport" in call("reconcile")[1]
+    monkeypatch.setenv("POSTRIDER_ESP_SETTINGS", "api_key=re_12345678")
+
+    assert answer(call("reconcile", "m00001", "--by-key", "--by", "ana", "--json"))["settled"] == {"sent_by_key": 1}
+    with home.ledger() as ledger:
+        assert ledger.story("m00001")["events"][-1]["actor"] == "ana"
+        ledger.suppress(reason="unsubscribed", actor="web", user_id="u2")
+    told = answer(call("reconcile", "--by-key", "--json"))
+    assert (told["settled"], [one["by_key"]["obstacle"] for one in told["in_doubt"]]) == (
+        {"sent_by_key": 1},
+        ["suppressed"],
+    )
+    with home.ledger() as ledger:
+        assert ledger.verify()["ok"]
+
+
 def test_counts_of_several_workers_add_up() -> None:
     parts = [
         Counts({"sent": 2, "deferred": 1}, {"paused": 1}, {}, "nothing_due", 1.5),
-        Counts({"sent": 3}, {"paused": 2}, {"address_unusable": 1}, "killed", 2.5),
+        Counts({"sent": 3}, {"paused": 2}, {"address_unusable": 1}, "killed", 2.5, {"sent": 1}),
     ]
 
-    assert together(parts) == Counts({"sent": 5, "deferred": 1}, {"paused": 3}, {"address_unusable": 1}, "killed", 2.5)
+    assert together(parts) == Counts(
+        {"sent": 5, "deferred": 1}, {"paused": 3}, {"address_unusable": 1}, "killed", 2.5, {"sent": 1}
+    )
     assert together(parts, "SIGINT").ended_by == "SIGINT"
     assert together([]).ended_by == "nothing_due"

@@ -20,6 +20,8 @@ from typing import Any, Generic, Protocol, TypeVar, get_args
 
 from dagster_project.adapters.channels.base import Channel, Receipt
 from dagster_project.adapters.notes import Note, noting, what_is_known
+from dagster_project.adapters.repeating import Ledger as RepeatingLedger
+from dagster_project.adapters.repeating import Repeats
 from dagster_project.lifecycle.dkim import SigningKey, signed
 from dagster_project.lifecycle.errors import InputError, LostConnectionError
 from dagster_project.lifecycle.flow import Way
@@ -65,6 +67,8 @@ class Doubt(Protocol):
     @property
     def message_id(self) -> str: ...
     @property
+    def lease(self) -> int: ...
+    @property
     def worker(self) -> str: ...
     @property
     def reason(self) -> str | None: ...
@@ -90,7 +94,7 @@ class Turn(Protocol[C_co]):
     def claims(self) -> Sequence[C_co]: ...
 
 
-class Ledger(Protocol[C_co]):
+class Ledger(RepeatingLedger, Protocol[C_co]):
     """What delivering asks of the ledger; each call is one transaction, and asking again after a lost connection is safe."""
 
     def turn(
@@ -108,7 +112,14 @@ class Ledger(Protocol[C_co]):
     def record_outcomes(self, results: Sequence[Result], as_of: datetime, way: Way | None) -> Sequence[str]: ...
     def extend_claims(self, worker: str, lease_seconds: float) -> int: ...
     def unknown(self, source_pack: str | None) -> Sequence[Doubt]: ...
-    def settle(self, settlements: Mapping[str, Any], actor: str, evidence: str, as_of: datetime) -> int: ...
+    def settle(
+        self,
+        settlements: Mapping[str, Any],
+        actor: str,
+        evidence: str,
+        as_of: datetime,
+        leases: Mapping[str, int] | None = None,
+    ) -> int: ...
     def settle_by_inbox(self, as_of: datetime) -> int: ...
     def release_claims(self, worker: str) -> int: ...
     def cancel(self, reasons: Mapping[str, str], run_id: str | None, as_of: datetime) -> int: ...
@@ -154,6 +165,7 @@ class Counts:
     unbuildable: Mapping[str, int]  # by the builder's word; these are cancelled
     ended_by: str  # nothing_due, throttled, killed, channel_down, orphaned, or a signal's name
     seconds: float
+    by_key: Mapping[Outcome, int] = dataclasses.field(default_factory=dict)  # of those in doubt; `unknown` still are
 
     def as_dict(self) -> dict[str, Any]:
         """JSON-able, one entry per outcome."""
@@ -163,6 +175,7 @@ class Counts:
             "unbuildable": dict(self.unbuildable),
             "ended_by": self.ended_by,
             "seconds": self.seconds,
+            "by_key": dict(self.by_key),
         }
 
 
@@ -180,7 +193,8 @@ def deliver(
     on_progress: Callable[[Counts], None] | None = None,
     is_orphaned: Callable[[], bool] = lambda: False,
 ) -> Counts:
-    """Send what the ledger has released (of this pack, or of all) through an open channel, each message at most once.
+    """Send what the ledger has released (of this pack, or of all) through an open channel, each message at most once. Messages in
+    doubt that went by a transport of this channel are settled by their keys, where it takes keys.
 
     `worker` is this process's own name: no other may use it. SIGINT and SIGTERM let the messages in flight end, give the other
     claims back and are then raised again; a second one ends at once. So does `is_orphaned`, without a signal. Whatever ends
@@ -195,11 +209,28 @@ def deliver(
     as_of = letterhead.as_of
     note = noting(notes, worker) if notes is not None else contextlib.nullcontext()
     with ledger.watch() as watch, _stop_requests(is_orphaned) as stop_request, note as kept:
-        work = _Work(ledger, channel, watch, letterhead, worker, clock, stop_request, source_pack, way, notes, kept)
+        repeats = Repeats(
+            ledger,
+            channel,
+            watch,
+            worker=worker,
+            clock=clock,
+            as_of=as_of,
+            is_to_stop=stop_request,
+            source_pack=source_pack,
+            way=way,
+        )
+        work = _Work(
+            ledger, channel, watch, letterhead, worker, clock, stop_request, source_pack, way, notes, kept, repeats
+        )
         try:
             while work.take_turn():
+                repeats.look()
                 if on_progress:
                     on_progress(work.counts())
+            if not work.ended_by:
+                repeats.look(is_last=True)
+                work.ended_by = stop_request()
         finally:
             work.record()
             _patiently(lambda: ledger.release_claims(worker))
@@ -226,10 +257,12 @@ class _Work(Generic[C]):
         way: Way | None,
         notes: Path | None,
         note: Note | None,
+        repeats: Repeats,
     ) -> None:
         self._ledger, self._channel, self._watch, self._letterhead = ledger, channel, watch, letterhead
         self._worker, self._clock, self._stop_request = worker, clock, stop_request
         self._source_pack, self._way, self._notes, self._note = source_pack, way, notes, note
+        self._repeats = repeats
         self._started = clock()
         self._renewed = 0.0
         self._claims: Sequence[C] = ()  # for the next turn
@@ -250,9 +283,18 @@ class _Work(Generic[C]):
         if self.ended_by:
             return False
         sends = [
-            Sending(key, claim.lease, claim.draft.draft_hash, mail.raw, mail.mail_from, mail.rcpt_to)
+            Sending(
+                key,
+                claim.lease,
+                claim.draft.draft_hash,
+                mail.raw,
+                mail.mail_from,
+                mail.rcpt_to,
+                self._repeats.trusted(self._channel.via(key)),
+            )
             for key, (claim, mail) in mails.items()
         ]
+        marked_at = self._clock()
         turn = _patiently(
             lambda: self._ledger.turn(
                 self._worker,
@@ -269,7 +311,7 @@ class _Work(Generic[C]):
         self._stopped.update(turn.obstacles.values())
         if "killed" in turn.obstacles.values():
             self.ended_by = "killed"
-        self._send({key: pair for key, pair in mails.items() if key not in turn.obstacles})
+        self._send({key: pair for key, pair in mails.items() if key not in turn.obstacles}, marked_at)
         # Each message comes once: what the ledger hands back in the same call would only fail the same way.
         self._claims = [claim for claim in turn.claims if claim.message.message_id not in self._seen]
         self._seen.update(claim.message.message_id for claim in self._claims)
@@ -301,12 +343,12 @@ class _Work(Generic[C]):
             if lost and self._notes is not None:
                 settle_by_notes(self._ledger, self._notes, self._letterhead.as_of)
 
-    def _send(self, marked: Mapping[str, tuple[C, Built]]) -> None:
+    def _send(self, marked: Mapping[str, tuple[C, Built]], marked_at: datetime) -> None:
         """What was sent is told to the ledger whatever interrupts the rest."""
         receipts: dict[str, Receipt] = {}
         begun: set[str] = set()
         try:
-            for mail, receipt in self._channel.transmit(self._one_by_one(marked, begun)):
+            for mail, receipt in self._channel.transmit(self._one_by_one(marked, begun, marked_at)):
                 receipts[mail.message_id] = receipt
                 if self._note is not None:
                     self._note.end(mail.message_id, receipt.outcome)
@@ -319,17 +361,22 @@ class _Work(Generic[C]):
                 if receipt is None and key in begun:
                     continue  # in flight for ever: it stays in `sending`
                 receipt = receipt or Receipt("not_sent", "stopped before it was begun")
-                self._results.append(Result(key, claim.lease, receipt.outcome, receipt.detail, receipt.provider_id))
+                via = self._repeats.trusted(receipt.via)
+                self._results.append(
+                    Result(key, claim.lease, receipt.outcome, receipt.detail, receipt.provider_id, via)
+                )
                 self._outcomes[receipt.outcome] += 1
 
-    def _one_by_one(self, marked: Mapping[str, tuple[C, Built]], begun: set[str]) -> Iterator[Built]:
+    def _one_by_one(
+        self, marked: Mapping[str, tuple[C, Built]], begun: set[str], marked_at: datetime
+    ) -> Iterator[Built]:
         """The mails, each after a last look at the switches."""
         for key, (claim, mail) in marked.items():
             self.ended_by = self.ended_by or self._stop_request()
             is_killed, paused = _patiently(self._watch.stopped)
             if is_killed:
                 self.ended_by = self.ended_by or "killed"
-            if self.ended_by:
+            if self.ended_by or self._repeats.is_too_late(marked_at):
                 return
             if claim.message.campaign_id not in paused:
                 begun.add(key)
@@ -361,15 +408,17 @@ class _Work(Generic[C]):
             dict(Counter(self.unbuildable.values())),
             self.ended_by or "nothing_due",
             (self._clock() - self._started).total_seconds(),
+            dict(self._repeats.outcomes),
         )
 
 
 def settle_by_notes(ledger: Ledger[Any], notes: Path, as_of: datetime) -> dict[str, int]:
     """What lost workers of this machine noted settles their messages: how many were sent, rejected, not sent."""
-    doubtful = [(one.message_id, one.worker) for one in ledger.unknown(None) if one.reason == "worker_lost"]
-    known = what_is_known(notes, doubtful)
+    doubtful = [one for one in ledger.unknown(None) if one.reason == "worker_lost"]
+    known = what_is_known(notes, [(one.message_id, one.worker) for one in doubtful])
     if known:
-        ledger.settle(known, "postrider", "as its worker noted before it was lost", as_of)
+        leases = {one.message_id: one.lease for one in doubtful}
+        ledger.settle(known, "postrider", "as its worker noted before it was lost", as_of, leases)
     return dict(Counter(known.values()))
 
 

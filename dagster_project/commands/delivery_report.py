@@ -52,6 +52,25 @@ def _all(told: Mapping[str, Any]) -> dict[str, int]:
     return {word: number for word, number in {**outcomes, **told["stopped"], **told["unbuildable"]}.items() if number}
 
 
+# Why the other side cannot be asked by key, in words
+OBSTACLES = {
+    "transport_unknown": "with a backup channel nobody knows which of the two it was",
+    "no_key": "its transport takes no keys",
+    "other_transport": "it went by another transport than the settings name now",
+    "key_expired": "the provider may have forgotten its key",
+    "being_repeated": "it is being repeated at this moment",
+    "suppressed": "the person was suppressed since, and a repeat might be the first delivery",
+    "expired": "it is too late for a first delivery, which a repeat might be",
+    "killed": "sending is stopped: postrider resume lifts it",
+    "paused": "its campaign is paused",
+    "not_released": "it has no release any more",
+    "release_expired": "its release has expired, and a repeat might be the first delivery",
+    "draft_changed": "its draft has changed",
+    "erased": "the person was erased",
+    "settled": "it was settled at this moment",
+}
+
+
 def show_delivery(told: Mapping[str, Any]) -> None:
     """What came of it, and what to do about what did not."""
     words = _all(told)
@@ -59,6 +78,8 @@ def show_delivery(told: Mapping[str, Any]) -> None:
     out.print(
         f"{told['seconds']:.1f} s, {told['per_second']:,.0f} a second; {ENDS.get(told['ended_by'], told['ended_by'])}"
     )
+    if by_key := {word: number for word, number in told["by_key"].items() if word != "unknown"}:
+        flow("settled by key", [f"{word} {number:,}" for word, number in by_key.items()])
     if told["waiting"]["messages"]:
         out.print(f"waiting  {told['waiting']['messages']:,}, the first until {told['waiting']['due_at']}")
     if told["in_doubt"]:
@@ -78,11 +99,21 @@ def show_doubt(told: Mapping[str, Any]) -> None:
             f"\n[bold]{escape(one['message_id'])}[/]  {escape(one['campaign_id'])} to {escape(who)}",
             f"  attempt {one['attempt']} at {one['started_at']} by {escape(one['worker'])}: {escape(why)}",
             f"  look for {escape(one['header_message_id'] or 'the recipient')} in the server's log",
+            f"  by key: {_by_key(one['by_key'])}",
         ]
         for line in lines:
             out.print(line, soft_wrap=True)
     words = "|".join(get_args(Settlement))
+    if any(one["by_key"]["obstacle"] is None for one in told["in_doubt"]):
+        out.print(
+            "\nask the provider with  [bold]postrider reconcile --by-key[/]; it sends nothing twice", soft_wrap=True
+        )
     out.print(
         f"\nsettle with  [bold]postrider reconcile <message_id> --as {words} --by <you> --evidence <how>[/]",
         soft_wrap=True,
     )
+
+
+def _by_key(told: Mapping[str, Any]) -> str:
+    obstacle = told["obstacle"]
+    return f"can be asked until {told['until']}" if obstacle is None else f"no, {OBSTACLES.get(obstacle, obstacle)}"

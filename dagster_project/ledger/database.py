@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 import os
 from collections.abc import Callable, Collection, Iterator
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -76,6 +76,15 @@ class Database:
 
     def now(self) -> datetime:
         return utc(self._clock())
+
+    def clock_error(self) -> timedelta:
+        """How far our clock is ahead of the database's. A ledger in a file is on this machine, and so is its clock."""
+        with self.read() as connection:
+            if connection.dialect.name == "postgresql":
+                theirs = sa.func.timezone("utc", sa.func.clock_timestamp(), type_=sa.DateTime)
+                return self.now() - connection.execute(sa.select(theirs)).scalar_one()
+            theirs = connection.execute(sa.select(sa.func.strftime("%Y-%m-%d %H:%M:%f", "now"))).scalar_one()
+            return self.now() - datetime.fromisoformat(theirs)
 
     @contextlib.contextmanager
     def write(self) -> Iterator[Write]:

@@ -13,7 +13,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from dagster_project.ledger import schema
+from dagster_project.ledger import schema, vias
 from dagster_project.ledger.book import Book
 from dagster_project.ledger.chain import canonical_json, commitment
 from dagster_project.ledger.controls import control_fields, suppression_fields
@@ -65,6 +65,8 @@ def bytes_hold(connection: sa.Connection, book: Book) -> tuple[int, list[str]]:
                 wrong.append(f"{who}: two attempts with different Message-IDs")
         if not _committed(book, row["seq"], "sending", row["salt"], sending_fields(row, attempt["raw_hash"])):
             wrong.append(f"{who}: the envelope of attempt {row['attempt']} is not as it was recorded")
+        if vias.differing(attempt, book.by_message.get(who, [])):
+            wrong.append(f"{who}: the transport or key of attempt {row['attempt']} is not as it was recorded")
     for key in started.keys() - {(row.message_id, row.attempt) for row in _attempt_keys(connection)}:
         if key[0] not in book.erased:
             wrong.append(f"{key[0]}: the bytes of attempt {key[1]} are missing")
@@ -152,7 +154,7 @@ def _commitments(connection: sa.Connection, book: Book) -> Iterator[tuple[str, b
         holds = _committed(book, row["seq"], kind, row["salt"], draft_fields(row))
         yield f"{row['message_id']}: draft {row['revision']}", holds and words == row["draft_hash"]
     for row in _stream(connection, sa.select(schema.attempt_outcomes)):
-        kinds = ("outcome", "settled")
+        kinds = ("outcome", "settled", "repeated")
         holds = any(_committed(book, row["seq"], kind, row["salt"], outcome_fields(row)) for kind in kinds)
         told = book.by_seq.get(row["seq"], {"payload": {}})["payload"].get("outcome")
         yield f"{row['message_id']}: the outcome of attempt {row['attempt']}", holds and told == row["outcome"]

@@ -220,23 +220,24 @@ def _suppressed(book: Book) -> Finding:
 
 
 def _sendings(book: Book) -> Iterable[dict[str, Any]]:
-    return (event for event in book.events if event["kind"] == "sending")
+    """Every event after which bytes left: a repeat may be the first delivery."""
+    return (event for event in book.events if event["kind"] in ("sending", "repeating"))
 
 
 def _leases(book: Book) -> Finding:
-    """Leases grow over the whole ledger, and whatever follows a claim carries that claim's lease."""
+    """Leases grow over the whole ledger, and whatever follows a claim or a repeat carries its lease."""
     wrong, checked, highest = [], 0, 0
     current: dict[str, int] = {}
     for event in book.events:
-        if event["kind"] == "claimed":
+        if event["kind"] in ("claimed", "repeating"):
             checked += 1
             if (event["lease"] or 0) <= highest:
                 wrong.append(
-                    f"event {event['seq']} claims under lease {event['lease']}, {highest} was given out before"
+                    f"event {event['seq']} begins under lease {event['lease']}, {highest} was given out before"
                 )
             highest = max(highest, event["lease"] or 0)
             current[event["message_id"]] = event["lease"]
-        elif event["from_state"] in ("claimed", "sending"):
+        elif event["from_state"] in ("claimed", "sending") or event["kind"] == "repeated":
             checked += 1
             if event["lease"] != current.get(event["message_id"]):
                 wrong.append(

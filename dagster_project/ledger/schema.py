@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import sqlalchemy as sa
 
-HEAD_REVISION = "0004"  # newest migration; opening a ledger at it does not need to load Alembic
+HEAD_REVISION = "0005"  # newest migration; opening a ledger at it does not need to load Alembic
 VERSION_TABLE = "ledger_revision"  # not Alembic's default name: another program's version table is no ledger
 
 metadata = sa.MetaData()
@@ -215,7 +215,7 @@ attempts = sa.Table(
     metadata,
     sa.Column("message_id", sa.Text, sa.ForeignKey("messages.message_id"), primary_key=True),
     sa.Column("attempt", sa.Integer, primary_key=True, autoincrement=False),  # 1, 2, …
-    sa.Column("lease", sa.BigInteger, nullable=False),
+    sa.Column("lease", sa.BigInteger, nullable=False),  # under which its outcome is told; a repeat takes a new one
     sa.Column("worker", sa.Text, nullable=False),
     sa.Column("release_id", sa.Text, nullable=False),
     sa.Column("draft_hash", sa.Text, nullable=False),
@@ -224,6 +224,8 @@ attempts = sa.Table(
     sa.Column("started_at", sa.DateTime, nullable=False),
     sa.Column("outcome", sa.Text),  # null while the send is in flight
     sa.Column("finished_at", sa.DateTime),
+    sa.Column("transport", sa.Text),  # null: with a backup channel, until its outcome says which of the two it was
+    sa.Column("idempotency_key", sa.Text),  # null: none that the other side could be relied upon to know
 )
 
 attempt_evidence = sa.Table(

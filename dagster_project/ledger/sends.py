@@ -14,6 +14,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
+from dagster_project.ledger import vias
 from dagster_project.ledger.bulk import insert_rows, update_rows
 from dagster_project.ledger.caps import SentLately
 from dagster_project.ledger.chain import Write, commitment, new_salt
@@ -35,7 +36,7 @@ from dagster_project.lifecycle.address import canonical
 from dagster_project.lifecycle.bucket import hash_bucket
 from dagster_project.lifecycle.errors import InputError
 from dagster_project.lifecycle.flow import Way
-from dagster_project.lifecycle.message import Outcome, Result, Sending, State, content_hash
+from dagster_project.lifecycle.message import Outcome, Result, Sending, State, Via, content_hash
 
 # Doubled with every attempt and up to half as long again, so that a worker's loop over its claims comes to an end.
 RETRY_BASE = timedelta(seconds=60)
@@ -67,9 +68,8 @@ def turn(
     `mark_sending` for what each of the two returns."""
     # All rows before the head: whoever waited for a row while holding the head could wait for ever.
     held = lock_messages(write, [one.message_id for one in (*results, *sends)])
-    around = _read_around(write.connection, held)
-    foreign = _record(write, results, held, around, as_of, way) if results else []
-    reasons = _mark(write, sends, held, around, as_of) if sends else {}
+    foreign = _record(write, results, held, as_of, way) if results else []
+    reasons = _mark(write, sends, held, as_of) if sends else {}
     return foreign, reasons
 
 
@@ -95,7 +95,7 @@ def record_outcomes(write: Write, results: Sequence[Result], as_of: datetime, wa
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
-class _Around:
+class Around:
     """What stands around one message, as of after the lock: person, release, last attempt."""
 
     address_key: str | None
@@ -107,10 +107,10 @@ class _Around:
     raw_hash: str | None
 
 
-def _read_around(connection: sa.Connection, message_ids: Collection[str]) -> dict[str, _Around]:
+def _read_around(connection: sa.Connection, message_ids: Collection[str]) -> dict[str, Around]:
     dialect = connection.dialect.name
     rows = connection.execute(_around(dialect), {"ids": as_list(dialect, message_ids)})
-    return {row[0]: _Around(*row[1:]) for row in rows}
+    return {row[0]: Around(*row[1:]) for row in rows}
 
 
 @cache
@@ -143,25 +143,23 @@ def _around(dialect: str) -> sa.Executable:
     )
 
 
-def _mark(
-    write: Write, sends: Sequence[Sending], held: Mapping[str, Held], around: Mapping[str, _Around], as_of: datetime
-) -> dict[str, str]:
+def _mark(write: Write, sends: Sequence[Sending], held: Mapping[str, Held], as_of: datetime) -> dict[str, str]:
     by_id = {send.message_id: send for send in sends}
-    world = _read_world(write, [held[key] for key in by_id], as_of)
+    world = read_world(write, {key: held[key] for key in by_id}, as_of)
     moves: list[Move] = []
     begun: list[dict[str, Any]] = []
     evidence: list[dict[str, Any]] = []
     reasons: dict[str, str] = {}
     seq = write.next_seq()
     for key in sorted(by_id):
-        one, send, beside = held[key], by_id[key], around[key]
+        one, send, beside = held[key], by_id[key], world.around[key]
         raw_hash = content_hash(send.raw)
         if (one.state, one.lease) == ("sending", send.lease) and (beside.outcome, beside.raw_hash) == (None, raw_hash):
             continue
         if (one.state, one.lease) != ("claimed", send.lease) or canonical(send.rcpt_to) != beside.address_key:
             reasons[key] = "refused"
             continue
-        to, reason = world.obstacle(one, send, beside)
+        to, reason = world.obstacle(one, send)
         if reason is not None:
             reasons[key] = reason
             changes = NOT_HELD | world.put_off(one, reason)
@@ -169,9 +167,9 @@ def _mark(
             continue
         world.sent_lately.count(one)
         proof = _evidence(one, send, seq + len(moves))
-        moves.append(_sending_move(one, proof, raw_hash))
+        moves.append(_sending_move(one, proof, raw_hash, send.via))
         evidence.append(proof)
-        begun.append(_attempt(one, raw_hash, as_of, write.now))
+        begun.append(_attempt(one, raw_hash, as_of, write.now) | vias.in_row(send.via))
     move(write, moves, actor=claimed_by(held[sends[0].message_id]), as_of=as_of)
     insert_rows(write.connection, attempts, begun)
     insert_rows(write.connection, attempt_evidence, evidence)
@@ -190,13 +188,14 @@ def _evidence(held: Held, send: Sending, seq: int) -> dict[str, Any]:
     }
 
 
-def _sending_move(held: Held, evidence: Mapping[str, Any], raw_hash: str) -> Move:
+def _sending_move(held: Held, evidence: Mapping[str, Any], raw_hash: str, via: Via | None) -> Move:
     payload = {
         "attempt": evidence["attempt"],
         "raw_hash": raw_hash,
         "draft_hash": held.draft_hash,
         "release_id": held.release_id,
         "commitment": commitment(evidence["salt"], sending_fields(evidence, raw_hash)),
+        **vias.in_event(via),
     }
     return Move(held, "sending", "sending", changes={"attempts": evidence["attempt"]}, payload=payload)
 
@@ -220,7 +219,7 @@ def claimed_by(held: Held) -> str:
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
-class _World:
+class World:
     """What may have changed since the decision, read once for a batch of sends."""
 
     as_of: datetime
@@ -228,10 +227,12 @@ class _World:
     suppressed: frozenset[str]  # message_ids
     killed: bool
     paused: frozenset[str]  # campaign_ids
+    around: Mapping[str, Around]  # by message_id
     sent_lately: SentLately
 
-    def obstacle(self, held: Held, send: Sending, around: _Around) -> tuple[State, str | None]:
+    def obstacle(self, held: Held, send: Sending) -> tuple[State, str | None]:
         """The state to fall back to and the reason, or no reason."""
+        around = self.around[held.message_id]
         expires_at = around.release_expires_at or self.now
         obstacles: tuple[tuple[bool, State, str], ...] = (
             (held.message_id in self.suppressed, "cancelled", "suppressed"),
@@ -256,27 +257,25 @@ class _World:
         return {} if until is None else {"retry_at": self.now + (until - self.as_of)}
 
 
-def _read_world(write: Write, held: Collection[Held], as_of: datetime) -> _World:
+def read_world(write: Write, held: Mapping[str, Held], as_of: datetime) -> World:
+    """Of these messages, as of after the head is locked."""
     killed, paused = stopped(write.connection)
-    return _World(
+    return World(
         as_of=as_of,
         now=write.now,
-        suppressed=suppressed_among(write.connection, [one.message_id for one in held]),
+        suppressed=suppressed_among(write.connection, held),
         killed=killed,
         paused=paused,
-        sent_lately=SentLately(write.connection, held, as_of),
+        around=_read_around(write.connection, held),
+        sent_lately=SentLately(write.connection, held.values(), as_of),
     )
 
 
 def _record(
-    write: Write,
-    results: Sequence[Result],
-    held: Mapping[str, Held],
-    around: Mapping[str, _Around],
-    as_of: datetime,
-    way: Way | None,
+    write: Write, results: Sequence[Result], held: Mapping[str, Held], as_of: datetime, way: Way | None
 ) -> list[str]:
     by_id = {result.message_id: result for result in results}
+    around = _read_around(write.connection, by_id)
     moves: list[Move] = []
     told: list[dict[str, Any]] = []
     foreign: list[str] = []
@@ -291,7 +290,7 @@ def _record(
             foreign.append(key)
             continue
         row = {"message_id": key, "attempt": one.attempts, "detail": result.detail, "provider_id": result.provider_id}
-        payload = {"attempt": one.attempts, "outcome": result.outcome}
+        payload = {"attempt": one.attempts, "outcome": result.outcome, **vias.in_event(result.via)}
         salt = new_salt()
         payload |= {"commitment": commitment(salt, outcome_fields(row))}
         told.append(row | {"outcome": result.outcome, "salt": salt, "seq": seq + len(moves)})
@@ -299,6 +298,7 @@ def _record(
         moves.append(Move(one, AFTER[result.outcome], "outcome", changes=changes, payload=payload))
     move(write, moves, actor=claimed_by(held[results[0].message_id]), as_of=as_of)
     write_outcomes(write, told)
+    vias.learn(write, moves, {key: result.via for key, result in by_id.items()})
     if way is not None:
         moved = {one.held.message_id: one.held.campaign_id for one in moves}
         in_order = [result for result in results if result.message_id in moved]

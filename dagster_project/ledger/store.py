@@ -17,6 +17,7 @@ from dagster_project.ledger import (
     invariants,
     landing,
     releases,
+    repeats,
     reviews,
     story,
     ticks,
@@ -27,6 +28,7 @@ from dagster_project.ledger import sends as sent
 from dagster_project.ledger.claims import Waiting
 from dagster_project.ledger.database import Database, utc
 from dagster_project.ledger.inbox import Inbox
+from dagster_project.ledger.repeats import Standing
 from dagster_project.ledger.reviews import Route
 from dagster_project.ledger.rows import (
     Claim,
@@ -44,7 +46,7 @@ from dagster_project.ledger.transitions import OPEN
 from dagster_project.ledger.unknowns import Settlement, Unknown
 from dagster_project.ledger.watch import Watch
 from dagster_project.lifecycle.flow import Canary, Way
-from dagster_project.lifecycle.message import Draft, PlannedMessage, Result, Sending, State
+from dagster_project.lifecycle.message import Draft, PlannedMessage, Repeat, Result, Sending, State
 
 
 def open_ledger(url: str, clock: Callable[[], datetime]) -> Ledger:
@@ -334,10 +336,58 @@ class Ledger:
         with self._database.read() as connection:
             return unknowns.waiting_for(connection)
 
-    def settle(self, settlements: Mapping[str, Settlement], actor: str, evidence: str, as_of: datetime) -> int:
-        """message_id → what somebody knows of it; returns how many. Refusal when one of them is not in doubt."""
+    def settle(
+        self,
+        settlements: Mapping[str, Settlement],
+        actor: str,
+        evidence: str,
+        as_of: datetime,
+        leases: Mapping[str, int] | None = None,
+    ) -> int:
+        """message_id → what somebody knows of it; returns how many. Refusal when one of them is not in doubt; with the leases as they
+        were when the evidence was read, what has moved on is left instead."""
         with self._database.write() as write:
-            return unknowns.settle(write, settlements, actor, evidence, utc(as_of))
+            return unknowns.settle(write, settlements, actor, evidence, utc(as_of), leases)
+
+    def standing(
+        self, usable: Mapping[str, timedelta], source_pack: str | None, as_of: datetime
+    ) -> dict[str, Standing]:
+        """Every message in doubt: whether its request can be repeated by its key, and until when. `usable`: transport → for how
+        long after the first attempt it is relied upon to know the key."""
+        with self._database.write() as write:
+            return {one.message_id: one for one in repeats.standing(write, usable, source_pack, utc(as_of))}
+
+    def begin_repeats(
+        self,
+        worker: str,
+        limit: int,
+        lease_seconds: float,
+        usable: Mapping[str, timedelta],
+        source_pack: str | None,
+        as_of: datetime,
+        way: Way | None = None,
+        message_ids: Collection[str] | None = None,
+    ) -> list[Repeat]:
+        """Commit to repeating the requests of up to `limit` messages in doubt that nothing stops, of these transports; the caller must
+        now make them, each once and before its time is over."""
+        with self._database.write() as write:
+            return repeats.begin_repeats(
+                write, worker, limit, lease_seconds, usable, source_pack, utc(as_of), way, message_ids
+            )
+
+    def record_repeats(self, results: Sequence[Result], as_of: datetime) -> list[str]:
+        """unknown → sent or rejected, or still unknown. Returns the ids of those that were no longer this worker's to tell."""
+        with self._database.write() as write:
+            return repeats.record_repeats(write, results, utc(as_of))
+
+    def next_repeat(self, usable: Mapping[str, timedelta], source_pack: str | None) -> datetime | None:
+        """When the first message in doubt that can be repeated is due."""
+        with self._database.read() as connection:
+            return repeats.next_repeat(connection, self._database.now(), usable, source_pack)
+
+    def clock_error(self) -> timedelta:
+        """How far this process's clock is ahead of the database's, which is the same for all workers."""
+        return self._database.clock_error()
 
     def settle_by_inbox(self, as_of: datetime) -> int:
         """unknown → sent or approved for what was on its way into the in-app inbox: it is there or not; returns how many."""

@@ -34,8 +34,8 @@ LEGAL_MOVES: Mapping[State, frozenset[State]] = {
     ),  # approved: known not to have been sent
     "deferred": frozenset({"claimed", "cancelled"}),
     "unknown": frozenset(
-        {"sent", "rejected", "deferred", "approved", "cancelled"}
-    ),  # by an event, a key or an operator
+        {"sent", "rejected", "deferred", "approved", "cancelled", "unknown"}
+    ),  # by an event, a key or an operator; to itself: its request is repeated by key
     "sent": frozenset(),
     "rejected": frozenset(),
     "cancelled": frozenset(),

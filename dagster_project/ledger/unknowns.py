@@ -12,6 +12,7 @@ import sqlalchemy as sa
 from dagster_project.ledger.chain import Write, commitment, new_salt
 from dagster_project.ledger.claims import NOT_HELD
 from dagster_project.ledger.inbox import put_among
+from dagster_project.ledger.repeats import being_repeated
 from dagster_project.ledger.schema import attempt_evidence, attempt_outcomes, attempts, messages
 from dagster_project.ledger.sends import outcome_fields, write_outcomes
 from dagster_project.ledger.transitions import Move, lock_messages, lock_where, move
@@ -36,11 +37,12 @@ class Unknown:
     attempt: int
     lease: int
     worker: str
-    reason: str | None  # worker_lost, or None when the channel itself could not tell
+    reason: str | None  # worker_lost, repeating, repeated; None when the channel itself could not tell
     raw_hash: str
     rcpt_to: str | None  # None once the person is erased
     raw: bytes | None
     detail: str | None  # what the other side said last
+    transport: str | None
     started_at: datetime
 
 
@@ -72,6 +74,7 @@ def list_unknown(connection: sa.Connection, source_pack: str | None) -> list[Unk
             attempt_evidence.c.rcpt_to,
             attempt_evidence.c.raw,
             _last_words(),
+            attempts.c.transport,
             attempts.c.started_at,
         )
         .join_from(messages, attempts, _LAST)
@@ -97,12 +100,27 @@ def waiting_for(connection: sa.Connection) -> frozenset[str]:
     return frozenset(filter(None, connection.execute(holders.union(doubted)).scalars()))
 
 
-def settle(write: Write, settlements: Mapping[str, Settlement], actor: str, evidence: str, as_of: datetime) -> int:
+def settle(
+    write: Write,
+    settlements: Mapping[str, Settlement],
+    actor: str,
+    evidence: str,
+    as_of: datetime,
+    leases: Mapping[str, int] | None = None,
+) -> int:
     """unknown → sent, rejected or approved again, on the word of `actor` and for the reason `evidence`; returns how many.
 
-    Refusal, with nothing changed, when one of them is not in doubt (any more).
+    A person's word: Refusal, with nothing changed, when one of them is not in doubt (any more), or is being repeated by key just
+    now. Evidence of another kind, read before, names the `leases` for which it holds: what has moved on since is left as it is.
     """
     held = lock_messages(write, settlements)
+    busy = being_repeated(write, held)
+    if leases is not None:
+        held = {
+            key: one
+            for key, one in held.items()
+            if one.state == "unknown" and one.lease == leases[key] and key not in busy
+        }
     moves: list[Move] = []
     told: list[dict[str, Any]] = []
     seq = write.next_seq()
@@ -112,6 +130,8 @@ def settle(write: Write, settlements: Mapping[str, Settlement], actor: str, evid
             raise InputError(f"settlement {word!r}; allowed: {', '.join(_TO)}")
         if one.state != "unknown":
             raise Refusal(f"message {key} is {one.state}, not unknown: there is nothing to settle")
+        if key in busy:
+            raise Refusal(f"message {key} is being repeated by its key at this moment: look again in some minutes")
         outcome: Outcome = "unknown" if word == "resend" else word
         salt = new_salt()
         row = {"message_id": key, "attempt": one.attempts, "detail": f"{actor}: {evidence}", "provider_id": None}

@@ -85,6 +85,17 @@ class Draft:
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
+class Via:
+    """By which transport an attempt goes, and under which idempotency key, if that transport takes one.
+
+    Two attempts have the same transport when server, account and form of key are the same: only then does it know the key.
+    """
+
+    transport: str
+    key: str | None
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
 class Sending:
     """What a worker is about to send under its lease: the very bytes of this draft, and the envelope."""
 
@@ -94,6 +105,21 @@ class Sending:
     raw: bytes
     mail_from: str
     rcpt_to: str
+    via: Via | None = None  # None: the channel chooses between several, and says with the outcome which it was
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Repeat:
+    """An attempt in doubt whose request may be made once more, under a new lease: same bytes, envelope, transport and key."""
+
+    message_id: str
+    campaign_id: str
+    lease: int
+    raw: bytes
+    mail_from: str
+    rcpt_to: str
+    via: Via
+    until: datetime  # past this the other side may have forgotten the key, and would send again
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -105,3 +131,4 @@ class Result:
     outcome: Outcome
     detail: str
     provider_id: str | None
+    via: Via | None = None  # where only the outcome could tell

@@ -148,6 +148,17 @@ def build(
     return Built(message_id, raw, author.address, recipient, header_message_id)
 
 
+def rebuilt(message_id: str, raw: bytes, mail_from: str, rcpt_to: str) -> Built:
+    """A message of ours as it was built, from the bytes and the envelope that were kept."""
+    return Built(message_id, raw, mail_from, rcpt_to, header_message_id(raw) or "")
+
+
+def header_message_id(raw: bytes) -> str | None:
+    """The Message-ID header of bytes that `build` made: the name by which servers log them."""
+    head = raw.partition(b"\r\n\r\n")[0].split(b"\r\n")
+    return next((line[12:].decode("ascii") for line in head if line.startswith(b"Message-ID: ")), None)
+
+
 @functools.lru_cache(maxsize=64)
 def read_sender(sender: str) -> Sender:
     """Read `Name <address>` or an address. Raises BuildError: sender_invalid."""

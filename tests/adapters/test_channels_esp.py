@@ -779,10 +779,64 @@ def test_phase_and_status_decide_not_the_kind_of_exception(
 def test_only_providers_that_document_keys_may_be_asked_again(esp: str) -> None:
     channel = channel_to(esp, "http://127.0.0.1:1/hook")
 
-    assert channel.repeats_by_key == (esp in {"resend", "brevo"})
     assert channel.key_lifetime == {"resend": timedelta(hours=24), "brevo": timedelta(minutes=15)}.get(esp)
     assert channel.key_lifetime == IDEMPOTENCY.get(esp)
     assert (channel.name, channel.in_flight) == (esp, 1)
+
+
+def test_another_account_url_or_provider_is_another_transport() -> None:
+    """Keys are known per account. What stands in the ledger is too short to find the account's key by."""
+    resend = [
+        EspChannel("resend", {"api_key": KEY}),
+        EspChannel("resend", {"api_key": KEY}),
+        EspChannel("resend", {"api_key": KEY[::-1]}),
+        EspChannel("resend", {"api_key": KEY}, api_url="https://eu.resend.example/"),
+        EspChannel("brevo", {"api_key": KEY}),
+        EspChannel("postmark", {"server_token": KEY}),
+    ]
+    vias = [channel.via("m1") for channel in resend]
+
+    assert vias[0] == vias[1]
+    assert len({via.transport for via in vias}) == 5
+    assert re.fullmatch(r"resend:[0-9a-f]{8}", vias[0].transport)
+    assert [via.key for via in vias] == ["m1", "m1", "m1", "m1", "68185c83-f75d-5efb-8a0e-f9505177176c", None]
+
+
+@pytest.mark.parametrize("esp", IDEMPOTENCY)
+def test_the_recorded_key_is_the_one_that_is_sent(esp: str) -> None:
+    _, (request,) = once(esp, PROVIDERS[esp].accepts)
+    key = key_of_resend(request) if esp == "resend" else key_of_brevo(request)
+
+    assert channel_to(esp, "http://127.0.0.1:1/hook").via(mail().message_id).key == key
+
+
+@pytest.mark.parametrize(
+    ("esp", "answer", "outcome", "holds"),
+    [
+        ("resend", PROVIDERS["resend"].accepts, "sent", True),
+        ("resend", reply(422, b'{"name": "invalid_from_address"}'), "rejected", True),
+        ("resend", reply(409, b'{"name": "concurrent_idempotent_requests"}'), "unknown", False),
+        ("resend", reply(409, b'{"name": "invalid_idempotent_request"}'), "unknown", False),
+        ("resend", reply(401), "not_sent", False),
+        ("resend", reply(301), "rejected", False),
+        ("brevo", PROVIDERS["brevo"].accepts, "sent", True),
+        ("brevo", reply(400, b'{"code": "invalid_parameter"}'), "rejected", True),
+        ("brevo", reply(400, b'{"code": "duplicate_parameter"}'), "unknown", False),
+    ],
+)
+def test_a_verdict_on_the_message_holds_for_every_request_under_its_key(
+    esp: str, answer: bytes, outcome: str, holds: bool
+) -> None:
+    """That a key is known says that an earlier request arrived, and not what came of it."""
+    receipt, _ = once(esp, answer)
+
+    assert (receipt.outcome, receipt.holds_for_key) == (outcome, holds)
+
+
+def test_what_a_provider_can_never_carry_says_nothing_of_its_key() -> None:
+    receipt, requests = once("brevo", PROVIDERS["brevo"].accepts, mail(subject="Hello {{ name }}"))
+
+    assert (receipt.outcome, receipt.holds_for_key, requests) == ("rejected", False, [])
 
 
 def key_of_resend(request: Request) -> str:

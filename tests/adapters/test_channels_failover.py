@@ -11,15 +11,17 @@ import pytest
 from pydantic import SecretStr
 
 from dagster_project.adapters.channels import Connections, Receipt, open_channel
+from dagster_project.adapters.channels.base import SingleTransport
 from dagster_project.adapters.channels.failover import FailoverChannel
 from dagster_project.lifecycle.errors import InputError
+from dagster_project.lifecycle.message import Via
 from dagster_project.lifecycle.mime import Built
 
 DOWN = Receipt("not_sent", "connect: refused", is_channel_down=True)
 SENT = Receipt("sent", "250 ok")
 
 
-class Told:
+class Told(SingleTransport):
     """A channel that answers as told and keeps what it was given."""
 
     def __init__(self, answer: Callable[[Built], Receipt], *, opens: bool = True, in_flight: int = 5) -> None:
@@ -27,6 +29,9 @@ class Told:
         self.answer, self.opens = answer, opens
         self.given: list[str] = []
         self.is_open = False
+
+    def via(self, message_id: str) -> Via:
+        return Via(self.name, message_id)
 
     def transmit(self, mails: Iterable[Built]) -> Iterator[tuple[Built, Receipt]]:
         for built in mails:
@@ -105,6 +110,29 @@ def test_when_neither_opens_both_are_named_and_none_is_left_open() -> None:
     with pytest.raises(InputError), FailoverChannel(first, second):
         pass
     assert not first.is_open
+
+
+def test_each_receipt_says_by_which_of_the_two_it_was() -> None:
+    first, second = Told(lambda built: DOWN if built.message_id != "m0" else SENT), Told(lambda _: SENT)
+    first.name, second.name = "first", "second"
+
+    with FailoverChannel(first, second) as channel:
+        told = {built.message_id: receipt.via for built, receipt in channel.transmit(mails(3))}
+
+    assert told == {"m0": Via("first", "m0"), "m1": Via("second", "m1"), "m2": Via("second", "m2")}
+    assert channel.via("m0") is None, "beforehand nobody knows"
+
+
+def test_both_are_there_to_be_asked_but_for_one_that_did_not_open() -> None:
+    first, second = Told(lambda _: SENT), Told(lambda _: SENT)
+    channel = FailoverChannel(first, second)
+
+    assert channel.transports == (first, second)
+    first.opens = False
+    with channel:
+        assert channel.transports == (second,)
+        ((_, receipt),) = channel.transmit(mails(1))
+    assert (receipt.via, channel.key_lifetime) == (Via("told", "m0"), None)
 
 
 def test_the_smaller_group_is_the_limit() -> None:

@@ -14,6 +14,8 @@ from pydantic import SecretStr
 
 import dagster_project
 from dagster_project.adapters.channels import Connections, Receipt, open_channel
+from dagster_project.adapters.channels.esp import EspChannel
+from dagster_project.adapters.channels.failover import FailoverChannel
 from dagster_project.adapters.channels.in_app import InAppChannel
 from dagster_project.adapters.channels.lock import LockedChannel, read_allow_list
 from dagster_project.adapters.channels.outbox import OutboxChannel
@@ -246,6 +248,19 @@ def test_a_wrong_smtp_url_is_refused_without_showing_it(url: str | None) -> None
 
     assert "hunter2" not in str(error.value)
     assert "hunter2" not in repr(SmtpServer("mail.example", 25, user="u", password="hunter2"))
+
+
+def test_the_lock_passes_on_what_the_transport_says_of_keys_and_stays_before_each() -> None:
+    provider = EspChannel("resend", {"api_key": "re_123456789"})
+    backup = SmtpChannel(SmtpServer("127.0.0.1", 25))
+    locked = LockedChannel(FailoverChannel(provider, backup), read_allow_list("@customer.example"))
+
+    assert LockedChannel(provider, read_allow_list("")).via("m1") == provider.via("m1")
+    assert [(one.via("m1"), one.key_lifetime) for one in locked.transports] == [
+        (provider.via("m1"), provider.key_lifetime),
+        (backup.via("m1"), None),
+    ]
+    assert {type(one) for one in locked.transports} == {LockedChannel}
 
 
 def test_the_lock_keeps_out_one_and_lets_the_others_pass() -> None:

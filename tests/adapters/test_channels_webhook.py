@@ -8,6 +8,7 @@ import email
 import hashlib
 import hmac
 import json
+import re
 import time
 from collections.abc import Iterator
 from datetime import datetime, timedelta
@@ -564,8 +565,9 @@ def test_only_an_idempotent_receiver_may_be_asked_again() -> None:
     unsure = WebhookChannel("https://hooks.example/", SECRET)
     sure = WebhookChannel("https://hooks.example/", SECRET, receiver_is_idempotent=True, key_lifetime=timedelta(days=7))
 
-    assert (unsure.repeats_by_key, unsure.key_lifetime, unsure.in_flight) == (False, None, 1)
-    assert (sure.repeats_by_key, sure.key_lifetime) == (True, timedelta(days=7))
+    assert (unsure.key_lifetime, unsure.in_flight) == (None, 1)
+    assert sure.key_lifetime == timedelta(days=7)
+    assert (unsure.via("m1").key, sure.via("m1").key) == (None, "m1")
 
 
 def test_a_conflict_about_a_key_leaves_the_first_attempt_open(scripted: Any) -> None:
@@ -575,6 +577,48 @@ def test_a_conflict_about_a_key_leaves_the_first_attempt_open(scripted: Any) -> 
         receipt = channel.send(mail())
 
     assert (receipt.outcome, receipt.is_channel_down) == ("unknown", False)
+
+
+@pytest.mark.parametrize(
+    ("answer", "holds"),
+    [
+        (reply(200), True),
+        (reply(400), True),
+        (reply(413), True),
+        (reply(302), False),
+        (reply(401), False),
+        (reply(409), False),
+        (reply(422), False),
+        (reply(429), False),
+        (reply(500), False),
+    ],
+)
+def test_a_verdict_on_the_message_holds_for_every_request_under_its_key(
+    scripted: Any, answer: bytes, holds: bool
+) -> None:
+    """401, 302 and 429 come before anybody looks at the key; 409 and 422 say that it is known, and not what came of it."""
+    server = scripted(good=answer)
+    with channel_to(server.url, receiver_is_idempotent=True) as channel:
+        receipt = channel.send(mail())
+
+    assert receipt.holds_for_key == holds
+
+
+def test_a_refusal_of_half_a_request_says_nothing_of_its_key(scripted: Any) -> None:
+    server = scripted("head", reply(413))
+    with channel_to(server.url, receiver_is_idempotent=True) as channel:
+        receipt = channel.send(large_mail())
+
+    assert (receipt.outcome, receipt.holds_for_key) == ("rejected", False)
+
+
+def test_a_transport_is_its_url_and_shows_nothing_of_it() -> None:
+    """A URL may hold a secret. Another secret of the signature is no other receiver."""
+    here, there = "https://hooks.example/in?token=hush-hush", "https://hooks.example/in?token=other"
+    vias = [WebhookChannel(url, SECRET, receiver_is_idempotent=True).via("m1") for url in (here, here, there)]
+
+    assert vias[0] == vias[1] != vias[2]
+    assert re.fullmatch(r"webhook:[0-9a-f]{8}", vias[0].transport)
 
 
 def forgetful(*, remembers: bool) -> Forgetful:
@@ -589,7 +633,7 @@ def repeat_until_sure(receiver: Forgetful, attempts: int) -> list[str]:
     """Send new messages until there were so many ambiguous attempts, each message until it is known to be sent."""
     sent = []
     with Scripted(good=receiver) as server, channel_to(server.url, receiver_is_idempotent=True) as channel:
-        assert channel.repeats_by_key
+        assert channel.key_lifetime is not None
         while receiver.ambiguous < attempts:
             built = mail(len(sent))
             receipts = (channel.send(built) for _ in range(MOST_IN_A_ROW))

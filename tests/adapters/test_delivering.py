@@ -13,20 +13,21 @@ from typing import Any, Self
 import pytest
 
 from dagster_project.adapters.channels import Receipt
+from dagster_project.adapters.channels.base import SingleTransport
 from dagster_project.adapters.channels.lock import LockedChannel, read_allow_list
 from dagster_project.adapters.channels.outbox import OutboxChannel
 from dagster_project.adapters.clock import utc_now
 from dagster_project.adapters.delivering import Counts, Letterhead, deliver
 from dagster_project.ledger import Ledger, open_ledger
 from dagster_project.lifecycle.errors import InputError, LostConnectionError
-from dagster_project.lifecycle.message import Draft, Outcome, PlannedMessage
+from dagster_project.lifecycle.message import Draft, Outcome, PlannedMessage, Via
 from dagster_project.lifecycle.mime import Built
 
 AS_OF = datetime.fromisoformat("2026-11-21T09:00:00")
 RUN = "run-1"
 
 
-class Told:
+class Told(SingleTransport):
     """A channel that answers as told: a receipt, or an exception to raise. It keeps what it was given."""
 
     name = "told"
@@ -35,6 +36,9 @@ class Told:
         self.in_flight = in_flight
         self.answer = answer or (lambda _: Receipt("sent", "250 ok", "queue-1"))
         self.given: list[Built] = []
+
+    def via(self, message_id: str) -> Via:
+        return Via("told", None)
 
     def transmit(self, mails: Iterable[Built]) -> Iterator[tuple[Built, Receipt]]:
         for built in mails:

@@ -16,19 +16,20 @@ from datetime import timedelta
 from types import MappingProxyType, TracebackType
 from typing import TYPE_CHECKING, Final, Literal, Self
 
-from dagster_project.adapters.channels.base import Receipt
+from dagster_project.adapters.channels.base import Receipt, SingleTransport, transport_of
 from dagster_project.adapters.channels.http_post import (
     CONFLICT,
     NotSentError,
     Timeouts,
     is_about_more,
+    is_said_of_key,
     outcome_of,
     read_endpoint,
 )
 from dagster_project.adapters.channels.reading import Parts, UnsuitableError, read_parts
 from dagster_project.adapters.channels.signed_post import scrubbed
 from dagster_project.lifecycle.errors import InputError
-from dagster_project.lifecycle.message import Outcome
+from dagster_project.lifecycle.message import Outcome, Via
 from dagster_project.lifecycle.mime import Built
 
 if TYPE_CHECKING:
@@ -134,7 +135,7 @@ def read_esp_settings(listed: str) -> dict[str, str]:
     return settings
 
 
-class EspChannel:
+class EspChannel(SingleTransport):
     """One provider over one connection, one message per request. Retries and redirects are off."""
 
     in_flight = 1  # each message in doubt needs a look at the provider's log
@@ -160,20 +161,27 @@ class EspChannel:
         self._tls = tls
         self._timeouts = timeouts or Timeouts()
         self._mailer: Mailer | None = None
+        self._transport = transport_of(esp, url=api_url or "", account=self._settings, key=self._key("m"))
 
     @property
     def name(self) -> str:
         return self._name
 
     @property
-    def repeats_by_key(self) -> bool:
-        """May an `unknown` message be sent again, within `key_lifetime` of its first attempt?"""
-        return self._name in IDEMPOTENCY
-
-    @property
     def key_lifetime(self) -> timedelta | None:
-        """How long the provider remembers a message's key; None when it takes none."""
         return IDEMPOTENCY.get(self._name)
+
+    def via(self, message_id: str) -> Via:
+        return Via(self._transport, self._key(message_id))
+
+    def _key(self, message_id: str) -> str | None:
+        match self._name:
+            case "resend":
+                return message_id
+            case "brevo":  # must be a UUID
+                return str(uuid.uuid5(uuid.NAMESPACE_URL, f"postrider:{message_id}"))
+            case _:
+                return None
 
     def __enter__(self) -> Self:
         from dagster_project.adapters.channels import esp_anymail
@@ -213,15 +221,16 @@ class EspChannel:
             if any(mark in part for part in (parts.subject, parts.text, parts.html)):
                 raise UnsuitableError(f"holds {mark}, which {self._name} would fill in")
         headers, http_headers, extra = dict(parts.headers), {}, {}
+        key = self._key(built.message_id)
         if self._esp.keeps_message_id:
             headers["Message-ID"] = built.header_message_id
         match self._name:
             case "postmark":
                 headers["X-PM-KeepID"] = "true"  # or it replaces the Message-ID
             case "resend":
-                http_headers["Idempotency-Key"] = built.message_id
-            case "brevo":  # must be a UUID, and stands among the message's headers
-                headers["idempotencyKey"] = str(uuid.uuid5(uuid.NAMESPACE_URL, f"postrider:{built.message_id}"))
+                http_headers["Idempotency-Key"] = str(key)
+            case "brevo":  # stands among the message's headers
+                headers["idempotencyKey"] = str(key)
             case "mailersend":  # sets both headers itself when told the link; any other header costs a larger plan
                 headers.pop("Auto-Submitted", None)
                 headers.pop("List-Unsubscribe-Post", None)
@@ -245,9 +254,12 @@ class EspChannel:
         elif outcome == "sent":  # and the library understood the rest
             outcome = _by_words(attempt.statuses)
         if outcome == "sent":
-            return Receipt(outcome, self._detail(detail, built), attempt.provider_id)
+            return Receipt(outcome, self._detail(detail, built), attempt.provider_id, holds_for_key=True)
         return Receipt(
-            outcome, self._detail(f"{detail} {_words(attempt.body)}", built), is_channel_down=is_channel_down
+            outcome,
+            self._detail(f"{detail} {_words(attempt.body)}", built),
+            is_channel_down=is_channel_down,
+            holds_for_key=outcome == "rejected" and is_said_of_key(attempt.status, was_whole=attempt.was_whole),
         )
 
     def _detail(self, words: str, built: Built) -> str:

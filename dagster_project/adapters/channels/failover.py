@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
 from collections.abc import Iterable, Iterator
 from types import TracebackType
@@ -29,10 +30,24 @@ class FailoverChannel:
     def in_flight(self) -> int:
         return min(self._first.in_flight, self._second.in_flight)
 
+    @property
+    def key_lifetime(self) -> None:
+        return None
+
+    @property
+    def transports(self) -> tuple[Channel, ...]:
+        """Both, but for a first one that could not be opened."""
+        first = self._first.transports if not self._first_trouble else ()
+        return (*first, *self._second.transports)
+
+    def via(self, message_id: str) -> None:  # noqa: ARG002
+        """Which of the two it was is known afterwards: each receipt says it."""
+        return
+
     def transmit(self, mails: Iterable[Built]) -> Iterator[tuple[Built, Receipt]]:
         waiting = iter(mails)
         if not self._is_first_open:
-            yield from self._second.transmit(waiting)
+            yield from _marked(self._second, waiting)
             return
         is_down = False
         unsent: list[Built] = []
@@ -43,14 +58,14 @@ class FailoverChannel:
                 if is_down:
                     return
 
-        for built, receipt in self._first.transmit(while_up()):
+        for built, receipt in _marked(self._first, while_up()):
             if receipt.outcome == "not_sent" and receipt.is_channel_down:
                 is_down = True
                 unsent.append(built)
             else:
                 yield built, receipt
         if unsent:
-            yield from self._second.transmit(itertools.chain(unsent, waiting))
+            yield from _marked(self._second, itertools.chain(unsent, waiting))
 
     def __enter__(self) -> Self:
         """InputError only when neither can be opened."""
@@ -76,3 +91,9 @@ class FailoverChannel:
         finally:
             self._is_first_open = False
             self._second.__exit__(kind, error, traceback)
+
+
+def _marked(channel: Channel, mails: Iterable[Built]) -> Iterator[tuple[Built, Receipt]]:
+    """Each with its receipt, which says by which of the two it was."""
+    for built, receipt in channel.transmit(mails):
+        yield built, dataclasses.replace(receipt, via=receipt.via or channel.via(built.message_id))

@@ -107,6 +107,12 @@ def is_about_more(status: int) -> bool:
     return status in NOT_ABOUT_THIS_MESSAGE or status // 100 not in {2, 4}  # the server's trouble, or a wrong address
 
 
+def is_said_of_key(status: int, *, was_whole: bool) -> bool:
+    """Does a refusal hold for an earlier request with the same key and body? Not a redirect, nor what was said before the
+    whole request was there: the key may not have been looked at."""
+    return was_whole and status // 100 == 4  # noqa: PLR2004 - a refusal
+
+
 def read_endpoint(url: str | None, setting: str) -> Endpoint:
     """Read the URL strictly. InputError names the setting and what is wrong, never the URL: it may hold a secret."""
 

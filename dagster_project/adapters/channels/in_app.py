@@ -7,10 +7,11 @@ from collections.abc import Callable, Iterable, Iterator
 from types import TracebackType
 from typing import Self
 
-from dagster_project.adapters.channels.base import Receipt
+from dagster_project.adapters.channels.base import Receipt, SingleTransport
 from dagster_project.adapters.channels.reading import UnsuitableError, read_parts
 from dagster_project.adapters.channels.signed_post import scrubbed
 from dagster_project.lifecycle.errors import InputError, LostConnectionError, Refusal
+from dagster_project.lifecycle.message import Via
 from dagster_project.lifecycle.mime import Built
 from dagster_project.lifecycle.worker import IN_APP
 
@@ -21,7 +22,7 @@ PAUSE_SECONDS = 1.0  # before asking again: a database that restarts is away for
 Put = Callable[[str, str, str, str], object]
 
 
-class InAppChannel:
+class InAppChannel(SingleTransport):
     """Puts subject, text and HTML of each message into the inbox of the person it is for, whoever the envelope names."""
 
     name = IN_APP
@@ -31,6 +32,9 @@ class InAppChannel:
     def __init__(self, put: Put, *, pause_seconds: float = PAUSE_SECONDS) -> None:
         self._put = put
         self._pause_seconds = pause_seconds
+
+    def via(self, message_id: str) -> Via:  # noqa: ARG002 - it takes no key
+        return Via("in_app", None)
 
     def __enter__(self) -> Self:
         return self

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Iterable, Iterator
+from datetime import timedelta
 from types import TracebackType
 from typing import Self
 
 from dagster_project.adapters.channels.base import Channel, Receipt
 from dagster_project.lifecycle.address import ascii_domain, canonical, is_valid
 from dagster_project.lifecycle.errors import InputError
+from dagster_project.lifecycle.message import Via
 from dagster_project.lifecycle.mime import Built
 
 
@@ -54,6 +56,17 @@ class LockedChannel:
     @property
     def in_flight(self) -> int:
         return self._channel.in_flight
+
+    @property
+    def key_lifetime(self) -> timedelta | None:
+        return self._channel.key_lifetime
+
+    @property
+    def transports(self) -> tuple[LockedChannel, ...]:
+        return tuple([LockedChannel(one, self._allow_list) for one in self._channel.transports])
+
+    def via(self, message_id: str) -> Via | None:
+        return self._channel.via(message_id)
 
     def transmit(self, mails: Iterable[Built]) -> Iterator[tuple[Built, Receipt]]:
         refused: list[Built] = []

@@ -11,12 +11,13 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from dagster_project.adapters.channels.base import Receipt
+from dagster_project.adapters.channels.base import Receipt, SingleTransport
 from dagster_project.lifecycle.errors import InputError
+from dagster_project.lifecycle.message import Via
 from dagster_project.lifecycle.mime import Built
 
 
-class OutboxChannel:
+class OutboxChannel(SingleTransport):
     """`<outbox>/<day of as_of>/<message_id>.eml`: exactly the bytes that would be sent. Only its owner may look."""
 
     name = "outbox"
@@ -26,6 +27,9 @@ class OutboxChannel:
     def __init__(self, outbox: Path, as_of: datetime) -> None:
         self._outbox = outbox
         self._day = outbox / as_of.date().isoformat()  # made with its first mail
+
+    def via(self, message_id: str) -> Via:  # noqa: ARG002 - it takes no key
+        return Via("outbox", None)
 
     def __enter__(self) -> Self:
         try:

@@ -15,7 +15,7 @@ from datetime import UTC, datetime, timedelta
 from types import TracebackType
 from typing import ClassVar, Self
 
-from dagster_project.adapters.channels.base import Receipt
+from dagster_project.adapters.channels.base import Receipt, SingleTransport, transport_of
 from dagster_project.adapters.channels.http_post import (
     ALLOWED,
     CONFLICT,
@@ -25,6 +25,7 @@ from dagster_project.adapters.channels.http_post import (
     Reply,
     Timeouts,
     is_about_more,
+    is_said_of_key,
     outcome_of,
     read_endpoint,
 )
@@ -32,11 +33,13 @@ from dagster_project.adapters.channels.reading import UnsuitableError
 from dagster_project.adapters.channels.sockets import MAX_DETAIL_CHARS
 from dagster_project.adapters.clock import utc_now
 from dagster_project.lifecycle.errors import InputError
+from dagster_project.lifecycle.message import Via
 from dagster_project.lifecycle.mime import Built
 
 SECRET_PREFIX = "whsec_"  # noqa: S105 - what every secret of the scheme begins with
 MIN_KEY_BYTES, MAX_KEY_BYTES = 24, 64  # as the scheme demands
 MAX_PROVIDER_ID_CHARS = 200
+OTHER_REQUEST = 422  # what the IETF's draft on idempotency keys has for a known key with another body
 KEY_LIFETIME = timedelta(hours=24)  # for how long receivers usually remember a key; theirs may be longer
 
 
@@ -75,7 +78,7 @@ def scrubbed(text: str, *private: str) -> str:
     return "".join([character if character.isprintable() else "?" for character in words])[:MAX_DETAIL_CHARS].rstrip()
 
 
-class SignedPostChannel(abc.ABC):
+class SignedPostChannel(SingleTransport, abc.ABC):
     """One endpoint that is told of each message. A subclass says what it is told.
 
     `receiver_is_idempotent`: the receiver acts once per Idempotency-Key, so that an `unknown` may be repeated.
@@ -103,16 +106,15 @@ class SignedPostChannel(abc.ABC):
         self._key_lifetime = key_lifetime
         self._poster = Poster(self._endpoint, tls=tls, timeouts=timeouts)
         self._clock = clock
-
-    @property
-    def repeats_by_key(self) -> bool:
-        """May an `unknown` message be sent again, within `key_lifetime` of its first attempt?"""
-        return self._is_idempotent
+        self._transport = transport_of(self.name, url=(self._endpoint.label, self._endpoint.target))
 
     @property
     def key_lifetime(self) -> timedelta | None:
-        """How long the receiver remembers a key; None when it remembers none."""
         return self._key_lifetime if self._is_idempotent else None
+
+    def via(self, message_id: str) -> Via:
+        """The key goes with every message; only of a receiver that acts once per key is it of any use."""
+        return Via(self._transport, message_id if self._is_idempotent else None)
 
     def __enter__(self) -> Self:
         try:
@@ -160,7 +162,14 @@ class SignedPostChannel(abc.ABC):
             return Receipt("unknown", detail)
         outcome = outcome_of(reply.status, was_whole=reply.was_whole)
         provider_id = _provider_id(reply.body) if outcome == "sent" else None
-        return Receipt(outcome, detail, provider_id, is_channel_down=is_about_more(reply.status))
+        is_refused = is_said_of_key(reply.status, was_whole=reply.was_whole) and reply.status != OTHER_REQUEST
+        return Receipt(
+            outcome,
+            detail,
+            provider_id,
+            is_channel_down=is_about_more(reply.status),
+            holds_for_key=outcome == "sent" or (outcome == "rejected" and is_refused),
+        )
 
     @abc.abstractmethod
     def _content(self, built: Built) -> Mapping[str, str]:

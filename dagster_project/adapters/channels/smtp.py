@@ -17,9 +17,10 @@ from collections.abc import Iterable, Iterator, Sequence
 from types import TracebackType
 from typing import Self
 
-from dagster_project.adapters.channels.base import Receipt
+from dagster_project.adapters.channels.base import Receipt, SingleTransport
 from dagster_project.adapters.channels.smtp_url import ALLOWED, SmtpServer
 from dagster_project.lifecycle.errors import InputError
+from dagster_project.lifecycle.message import Via
 from dagster_project.lifecycle.mime import Built
 
 SERVICE_CLOSING = 421
@@ -54,7 +55,7 @@ class _NotSentError(Exception):
         self.is_lost = is_lost  # the connection is of no more use
 
 
-class SmtpChannel:
+class SmtpChannel(SingleTransport):
     """One connection to one server, opened by `with` and again whenever it was lost."""
 
     name = "smtp"
@@ -69,6 +70,9 @@ class SmtpChannel:
         self._session: smtplib.SMTP | None = None
         self._was_secured = False
         self._announced: Built | None = None  # its envelope went out behind the dot of the one before
+
+    def via(self, message_id: str) -> Via:  # noqa: ARG002 - it takes no key
+        return Via(f"smtp:{self._server.label}", None)
 
     def __enter__(self) -> Self:
         try:
