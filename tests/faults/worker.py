@@ -2,6 +2,7 @@
 
     python worker.py LEDGER_URL PORT [LEASE_SECONDS [NOTES]]
 
+In place of the port of a SMTP server there may be the base URL of a provider that is spoken to as if it were Resend.
 WORKER_CLOCK_HOURS sets its clock forward or back. Prints its counts as JSON. The environment lock is not tested here, so the
 transport is opened without it.
 """
@@ -14,11 +15,13 @@ import sys
 from datetime import datetime, timedelta
 from pathlib import Path
 
-from dagster_project.adapters import delivering
+from dagster_project.adapters import delivering, repeating
+from dagster_project.adapters.channels import Channel, http_post
+from dagster_project.adapters.channels.esp import EspChannel
 from dagster_project.adapters.channels.smtp import SmtpChannel, Timeouts
 from dagster_project.adapters.channels.smtp_url import SmtpServer
 from dagster_project.adapters.clock import utc_now
-from dagster_project.ledger import open_ledger
+from dagster_project.ledger import open_ledger, repeats
 
 OFFSET = timedelta(hours=float(os.environ.get("WORKER_CLOCK_HOURS", "0")))
 AS_OF = datetime.fromisoformat("2026-11-21T09:00:00")
@@ -28,15 +31,21 @@ def clock() -> datetime:
     return utc_now() + OFFSET
 
 
+def opened(server: str) -> Channel:
+    if server.startswith("http"):
+        patience = http_post.Timeouts(connect=5, write=2, reply=2)
+        return EspChannel("resend", {"api_key": "re_12345678"}, api_url=server, timeouts=patience)
+    patience = Timeouts(connect=5, command=2, final_reply=2, quit=1)
+    return SmtpChannel(SmtpServer("127.0.0.1", int(server)), timeouts=patience)
+
+
 def main(url: str, port: str, lease_seconds: str = "120", notes: str = "") -> None:
     delivering.LEASE_SECONDS = float(lease_seconds)
     delivering.RENEW_SECONDS = float(lease_seconds) / 4
     letterhead = delivering.Letterhead("Ledgerline <hello@ledgerline.example>", "ledgerline.example", AS_OF)
-    patience = Timeouts(connect=5, command=2, final_reply=2, quit=1)
-    with (
-        open_ledger(url, clock) as ledger,
-        SmtpChannel(SmtpServer("127.0.0.1", int(port)), timeouts=patience) as channel,
-    ):
+    repeating.LEASE_SECONDS = float(lease_seconds)
+    repeats.FIRST_PAUSE = timedelta(seconds=float(lease_seconds) / 4)
+    with open_ledger(url, clock) as ledger, opened(port) as channel:
         counts = delivering.deliver(
             ledger,
             channel,
