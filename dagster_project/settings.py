@@ -41,7 +41,9 @@ class Settings(BaseSettings):
     esp_url: str | None = Field(default=None, description="base URL in place of the provider's own")
     webhook_url: SecretStr | None = Field(default=None, description="https URL that gets each message as signed JSON")
     webhook_secret: SecretStr | None = Field(default=None, description="whsec_… of the Standard Webhooks scheme")
-    webhook_is_idempotent: bool = Field(default=False, description="the receiver acts once per Idempotency-Key")
+    webhook_is_idempotent: bool = Field(
+        default=False, description="the receiver acts once per Idempotency-Key, for 24 hours at least"
+    )
     sms_url: SecretStr | None = Field(default=None, description="https URL of a gateway that sends text messages")
     sms_secret: SecretStr | None = Field(default=None, description="whsec_… that signs the posts to it")
     inbox_token_minutes: float = Field(

@@ -116,11 +116,10 @@ def _work(job: Job, home: Home, tell: Callable[[Counts], None], is_orphaned: Cal
                 return done
             pause = POLL_SECONDS
             if not job.is_watching:
-                if counts.ended_by != "nothing_due" or repeat_at is None:
-                    return done
                 patience_ends = min(patience_ends, time.monotonic() + DOUBT_SECONDS)
-                pause = max((repeat_at - utc_now()).total_seconds(), 0.01)
-                if time.monotonic() + pause > patience_ends:
+                pause = (repeat_at - utc_now()).total_seconds() if repeat_at else 0.0
+                # what is due and was not done has its reason: a switch, a clock, a provider that is down
+                if counts.ended_by != "nothing_due" or pause <= 0 or time.monotonic() + pause > patience_ends:
                     return done
             time.sleep(pause)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import hashlib
 import http.server
 import ipaddress
 import itertools
@@ -13,8 +14,8 @@ import ssl
 import struct
 import threading
 import time
-from collections import Counter
-from collections.abc import Callable, Iterator
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterator, Sequence
 from datetime import timedelta
 from pathlib import Path
 from typing import Any, Self
@@ -221,7 +222,8 @@ class Scripted:
 class Forgetful:
     """What a server does that takes messages and loses many an answer. `remembers`: it acts once per key.
 
-    Called for each request, as `Scripted.good`. `answer` is what it says when it says anything; `again` to a known key.
+    Called for each request, as `Scripted.good`. `answer` is what it says when it says anything; `again` to a known key. `lost` are the
+    shares of requests that are lost before it acts, and of answers that are lost after it, each by one of the `troubles`.
     """
 
     def __init__(
@@ -231,16 +233,27 @@ class Forgetful:
         *,
         again: Callable[[str], bytes] | None = None,
         remembers: bool = True,
+        lost: tuple[float, float] = (0.2, 0.7),
+        seed: int = 7,
+        troubles: Sequence[bytes | str] = ("drop", reply(500), "half", reply(503), "reset"),
     ) -> None:
         self.acted: Counter[str] = Counter()
         self.ambiguous = 0
+        self.bodies: dict[str, set[bytes]] = defaultdict(set)  # key → what came under it: more than one is refused
         self._key_of, self._answer, self._again, self._remembers = key_of, answer, again or answer, remembers
-        self._chance = random.Random(7)
-        self._troubles = itertools.cycle(["drop", reply(500), "half", reply(503), "reset"])
+        self._chance = random.Random(seed)
+        self.lost, self._troubles = lost, itertools.cycle(troubles)
+        self._alone = threading.Lock()
 
     def __call__(self, request: Request) -> bytes | str:
+        with self._alone:
+            return self._handle(request)
+
+    def _handle(self, request: Request) -> bytes | str:
         key = self._key_of(request)
-        is_lost_before, is_lost_after = self._chance.random() < 0.2, self._chance.random() < 0.7
+        self.bodies[key].add(hashlib.sha256(request.body).digest())
+        before, after = self.lost
+        is_lost_before, is_lost_after = self._chance.random() < before, self._chance.random() < after
         is_known = self._remembers and key in self.acted
         if not is_lost_before and not is_known:
             self.acted[key] += 1

@@ -14,6 +14,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from datetime import datetime, timedelta
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -247,6 +248,24 @@ def test_a_provider_is_asked_by_key_before_the_command_ends(
         assert ledger.verify({"m00000": 1, "m00001": 1})["ok"]
 
 
+def test_nobody_waits_for_what_a_switch_stops(
+    released: Callable[..., Home], call: Call, provider: Scripted, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    home = released(1, **resend(provider))
+    monkeypatch.setattr(workers, "DOUBT_SECONDS", 0.0)
+    assert answer(call("deliver", "--json"))["in_doubt"] == 1
+    monkeypatch.setattr(workers, "DOUBT_SECONDS", 30.0)
+    monkeypatch.setattr(repeats, "FIRST_PAUSE", timedelta(0))
+    with home.ledger() as ledger:
+        ledger.kill("ana", "wrong audience")
+
+    started = time.monotonic()
+    assert answer(call("deliver", "--json"))["in_doubt"] == 1
+
+    assert time.monotonic() - started < 25
+    assert len(provider.requests) == 1
+
+
 def test_a_person_asks_the_provider_by_key(
     released: Callable[..., Home], call: Call, provider: Scripted, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -283,6 +302,33 @@ def test_a_person_asks_the_provider_by_key(
         ["suppressed"],
     )
     with home.ledger() as ledger:
+        assert ledger.verify()["ok"]
+
+
+@pytest.mark.parametrize(("policy", "state"), [("resend", "approved"), ("hold", "unknown")])
+def test_after_three_days_the_policy_says_what_becomes_of_what_no_key_could_settle(
+    released: Callable[..., Home],
+    call: Call,
+    provider: Scripted,
+    monkeypatch: pytest.MonkeyPatch,
+    policy: str,
+    state: str,
+) -> None:
+    monkeypatch.setattr(workers, "DOUBT_SECONDS", 0.0)
+    monkeypatch.setattr(Home, "policies", {"welcome": SimpleNamespace(on_unknown=policy)})
+    home = released(1, **resend(provider))
+    assert answer(call("deliver", "--json"))["in_doubt"] == 1
+    assert answer(call("reconcile", "--json"))["settled"] == {}, "not before"
+
+    with home.ledger() as ledger, ledger._database.write() as write:
+        write.connection.exec_driver_sql("UPDATE attempts SET started_at = '2026-01-01 09:00:00.000000'")
+    assert answer(call("reconcile", "--by-key", "--json"))["settled"] == (
+        {"by_policy": 1} if policy == "resend" else {}
+    )
+
+    assert len(provider.requests) == 1, "its key may be forgotten: nobody was asked"
+    with home.ledger() as ledger:
+        assert ledger.messages()[0].state == state
         assert ledger.verify()["ok"]
 
 

@@ -54,7 +54,7 @@ def _all(told: Mapping[str, Any]) -> dict[str, int]:
 
 # Why the other side cannot be asked by key, in words
 OBSTACLES = {
-    "transport_unknown": "with a backup channel nobody knows which of the two it was",
+    "transport_unknown": "nobody knows by which transport it went",
     "no_key": "its transport takes no keys",
     "other_transport": "it went by another transport than the settings name now",
     "key_expired": "the provider may have forgotten its key",

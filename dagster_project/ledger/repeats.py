@@ -172,7 +172,7 @@ def begin_repeats(
         if not rows or message_ids is not None:
             break
     gate.close()
-    return _begun(write, worker, chosen, write.now + timedelta(seconds=lease_seconds), usable, as_of)
+    return _begun(write, worker, chosen, write.now + timedelta(seconds=lease_seconds), usable)
 
 
 class _Gate:
@@ -257,7 +257,6 @@ def _begun(
     chosen: Sequence[sa.Row[Any]],
     expires: datetime,
     usable: Mapping[str, timedelta],
-    as_of: datetime,
 ) -> list[Repeat]:
     """The events, the new leases, and what goes out."""
     kept = _envelopes(write, [row.message_id for row in chosen], attempt_evidence.c.raw)
@@ -276,7 +275,7 @@ def _begun(
         until = min(row.known_since + usable[row.transport], expires)
         envelope = (proof.mail_from, proof.rcpt_to)
         repeats.append(Repeat(held.message_id, held.campaign_id, lease, raw, *envelope, via, until))
-    move(write, moves, actor=worker, as_of=as_of)
+    move(write, moves, actor=worker)
     leases = [{"was_id": one.held.message_id, "was_attempt": one.held.attempts, "lease": one.lease} for one in moves]
     keys = {"message_id": "was_id", "attempt": "was_attempt"}
     update_rows(write.connection, attempts, ("lease",), leases, keys)
@@ -318,7 +317,8 @@ def record_repeats(write: Write, results: Sequence[Result], as_of: datetime) -> 
         moves.append(
             Move(one, AFTER[result.outcome], "repeated", "repeated" if is_open else None, changes, payload=payload)
         )
-    move(write, moves, actor=next((one.held.lease_owner or "" for one in moves), "postrider"), as_of=as_of)
+    # Its state stays that of the tick of its attempt: a second run of this tick must find it there, and decide the same.
+    move(write, moves, actor=next((one.held.lease_owner or "" for one in moves), "postrider"))
     write_outcomes(write, told)
     return foreign
 

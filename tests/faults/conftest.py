@@ -113,16 +113,26 @@ def is_long(request: pytest.FixtureRequest) -> bool:
 
 
 @pytest.fixture
-def make_scene(request: pytest.FixtureRequest, database: str, tmp_path: Path) -> Iterator[Callable[..., Scene]]:
-    """Each call is a fresh scene: a ledger copied from one that was released once, and a server with the given options."""
+def make_ledger(request: pytest.FixtureRequest, database: str, tmp_path: Path) -> Callable[[int], str]:
+    """Each call is the URL of a fresh ledger with so many released messages, copied from one that was released once."""
     templates: dict[int, str] = {}
-    recorders: list[Recorder] = []
 
-    def make(count: int, *options: str) -> Scene:
+    def make(count: int) -> str:
         if count not in templates:
             templates[count] = _new_url(request, database, tmp_path)
             release(templates[count], count)
-        url = _copy(request, database, tmp_path, templates[count])
+        return _copy(request, database, tmp_path, templates[count])
+
+    return make
+
+
+@pytest.fixture
+def make_scene(make_ledger: Callable[[int], str], tmp_path: Path) -> Iterator[Callable[..., Scene]]:
+    """Each call is a fresh scene: a ledger, and a server with the given options."""
+    recorders: list[Recorder] = []
+
+    def make(count: int, *options: str) -> Scene:
+        url = make_ledger(count)
         recorder = Recorder(tmp_path / f"record-{next(_numbers)}", *options)
         recorders.append(recorder)
         return Scene(url, count, recorder, tmp_path / f"notes-{next(_numbers)}")

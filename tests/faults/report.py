@@ -31,6 +31,8 @@ def rows(figures: str) -> list[str]:
         )
         extra = "".join(f"; {one['further']} mails after it" for one in ones if "further" in one)
         extra += "".join(f"; {one['cuts']:,} cut" for one in ones if "cuts" in one)
+        if lost := sum(one.get("answers_lost", 0) for one in ones):
+            extra += f"; {lost:,} answers lost"
         numbers = [sum(one["runs"] for one in ones), sum(ends.values()), ends["sent"], ends["unknown"]]
         cells = [fault + extra, database, *(f"{number:,}" for number in numbers), other, "0", "0"]
         lines.append(f"| {' | '.join(cells)} |")

@@ -29,9 +29,9 @@ needs_strace = pytest.mark.skipif(shutil.which("strace") is None, reason="strace
 pytestmark = pytest.mark.slow
 
 
-def points_of(scene: Scene, trace: Path) -> list[tuple[str, int]]:
+def points_of(worker: Callable[..., subprocess.Popen[str]], trace: Path) -> list[tuple[str, int]]:
     """Every such call of one whole run, from the first word to the server on: its name, and which of that name it is."""
-    answer_of(scene.worker("strace", "-f", "-qq", "-e", f"trace={CALLS}", "-o", str(trace)))
+    answer_of(worker("strace", "-f", "-qq", "-e", f"trace={CALLS}", "-o", str(trace)))
     made: Counter[str] = Counter()
     points = []
     for line in trace.read_text().splitlines():
@@ -49,7 +49,7 @@ def test_a_kill_at_any_system_call_loses_nothing_and_repeats_nothing(
 ) -> None:
     """The short form takes a sample of the points, another one each time; the long form takes all."""
     scene = make_scene(MESSAGES)
-    points = points_of(scene, tmp_path / "trace")
+    points = points_of(scene.worker, tmp_path / "trace")
     assert scene.judge() == {"sent": MESSAGES}
     assert {"sendto"} < {name for name, _ in points} or scene.url.startswith("postgresql")
     assert len(points) > 3 * MESSAGES, "at least the envelope, the content and the dot of each mail"

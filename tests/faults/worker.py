@@ -3,6 +3,7 @@ seconds of a lease.
 
     python worker.py LEDGER_URL PORT [LEASE_SECONDS [NOTES]]
 
+In place of the port of a SMTP server there may be the base URL of a provider that is spoken to as if it were Resend.
 WORKER_CLOCK_HOURS sets its clock forward or back. Prints its counts as JSON. The environment lock is not tested here, so the
 transport is opened without it.
 """
@@ -15,13 +16,14 @@ import sys
 from datetime import datetime, timedelta
 from pathlib import Path
 
-from dagster_project.adapters import delivering
-from dagster_project.adapters.channels import Channel
+from dagster_project.adapters import delivering, repeating
+from dagster_project.adapters.channels import Channel, http_post
+from dagster_project.adapters.channels.esp import EspChannel
 from dagster_project.adapters.channels.in_app import InAppChannel
 from dagster_project.adapters.channels.smtp import SmtpChannel, Timeouts
 from dagster_project.adapters.channels.smtp_url import SmtpServer
 from dagster_project.adapters.clock import utc_now
-from dagster_project.ledger import Ledger, open_ledger
+from dagster_project.ledger import Ledger, open_ledger, repeats
 from dagster_project.lifecycle.worker import IN_APP, worker_name
 
 OFFSET = timedelta(hours=float(os.environ.get("WORKER_CLOCK_HOURS", "0")))
@@ -33,7 +35,10 @@ def clock() -> datetime:
 
 
 def channel_to(way_out: str, ledger: Ledger) -> Channel:
-    """The server at this port, or the inbox in the ledger."""
+    """The provider at this URL, the server at this port, or the inbox in the ledger."""
+    if way_out.startswith("http"):
+        patience = http_post.Timeouts(connect=5, write=2, reply=2)
+        return EspChannel("resend", {"api_key": "re_12345678"}, api_url=way_out, timeouts=patience)
     if way_out == IN_APP:
         return InAppChannel(ledger.deliver_to_inbox)
     patience = Timeouts(connect=5, command=2, final_reply=2, quit=1)
@@ -44,6 +49,8 @@ def main(url: str, way_out: str, lease_seconds: str = "120", notes: str = "") ->
     delivering.LEASE_SECONDS = float(lease_seconds)
     delivering.RENEW_SECONDS = float(lease_seconds) / 4
     letterhead = delivering.Letterhead("Ledgerline <hello@ledgerline.example>", "ledgerline.example", AS_OF)
+    repeating.LEASE_SECONDS = float(lease_seconds)
+    repeats.FIRST_PAUSE = timedelta(seconds=float(lease_seconds) / 4)
     with open_ledger(url, clock) as ledger, channel_to(way_out, ledger) as channel:
         counts = delivering.deliver(
             ledger,

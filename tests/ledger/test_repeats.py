@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import sqlalchemy as sa
 
-from dagster_project.ledger import Claim
+from dagster_project.ledger import Claim, open_ledger
 from dagster_project.ledger.repeats import FIRST_PAUSE, LOOK_AT_ONCE
+from dagster_project.ledger.schema import VERSION_TABLE
 from dagster_project.lifecycle.errors import InputError, Refusal
 from dagster_project.lifecycle.flow import Way, parse_flow
 from dagster_project.lifecycle.message import Repeat, Result, Sending, Via
@@ -76,11 +77,14 @@ def test_the_answer_settles_the_same_attempt_in_events_of_their_own(world: World
     in_doubt(world)
 
     (repeat,) = begin(world)
-    assert tell(world, repeat, outcome) == []
+    result = Result("m0001", repeat.lease, outcome, "reply: 200 OK", "r-1")
+    assert world.ledger.record_repeats([result], world.as_of + timedelta(hours=1)) == []
 
     assert world.state() == (outcome, None)
     kinds = [(event["kind"], event["from_state"], event["to_state"]) for event in world.events()[-2:]]
     assert kinds == [("repeating", "unknown", "unknown"), ("repeated", "unknown", outcome)]
+    (message,) = world.ledger.messages()
+    assert message.state_as_of == world.as_of, "that of the attempt: the tick that repeats decides the same once more"
     (attempt,) = world.ledger.story("m0001")["attempts"]
     assert (attempt["attempt"], attempt["outcome"], attempt["detail"]) == (1, outcome, "reply: 200 OK")
     assert (attempt["transport"], attempt["idempotency_key"]) == (TRANSPORT, "m0001")
@@ -345,6 +349,17 @@ def test_with_a_backup_and_a_lost_worker_nobody_knows_which_it_was(world: World)
     world.ledger.extend_claims("worker-2", 60)
 
     assert (begin(world), obstacle(world)) == ([], "transport_unknown")
+
+
+def test_attempts_from_before_transports_were_recorded_stay_as_they_are(world: World) -> None:
+    world.outcome(world.sending(), "unknown", "reply: timed out")
+    for column in ("transport", "idempotency_key"):
+        world.doctor(f"ALTER TABLE attempts DROP COLUMN {column}")
+    world.doctor(f"UPDATE {VERSION_TABLE} SET version_num = '0003'")
+
+    with open_ledger(world.url, world.clock) as again:
+        assert again.standing(USABLE, "demo", world.as_of)["m0001"].obstacle == "transport_unknown"
+        assert again.verify()["ok"]
 
 
 @pytest.mark.parametrize("column", ["transport", "idempotency_key"])
