@@ -201,6 +201,11 @@ class Home:
             postal_address=self.settings.postal_address,
         )
 
+    @property
+    def link_for_nobody(self) -> str:
+        """As long and as well-formed as any unsubscribe link; InputError for the public URL."""
+        return unsubscribe_url(self.settings.public_url, ["of a link that nobody follows"], "nobody", "nothing")
+
     def _probe(self, unsubscribe: str) -> None:
         """Build and look at one mail that is as it should be: what it breaks all mails would, and a mail that breaks a rule is
         cancelled for good. InputError with the rule."""
@@ -208,20 +213,24 @@ class Home:
         html = f'<p>Hello</p><p><a href="{unsubscribe}">Unsubscribe</a></p><p>{escape(address)}</p>'
         text = f"Hello\n\nUnsubscribe: {unsubscribe}\n{address}\n"
         draft = Draft("probe", "template", "template", None, "en", "Hello", "", html, text, unsubscribe, {})
+        if findings := self.findings(draft):
+            raise InputError(f"with these settings no mail may leave: {findings[0].sentence}")
+
+    def findings(self, draft: Draft) -> Sequence[Finding]:
+        """Which rules this draft would break as it would leave: built, signed, addressed to ourselves. BuildError."""
         built = build(
             draft.message_id,
             sender=self.settings.sender,
             to_address=read_sender(self.settings.sender).address,
             subject=draft.subject,
-            html=html,
-            text=text,
-            unsubscribe_url=unsubscribe,
+            html=draft.html,
+            text=draft.text,
+            unsubscribe_url=draft.unsubscribe_url,
             date=utc_now(),
             sending_domain=self.sending_domain,
         )
         raw = signed(built.raw, self.signing_keys, utc_now()) if self.signing_keys else built.raw
-        if findings := self._look(raw, draft):
-            raise InputError(f"with these settings no mail may leave: {findings[0].sentence}")
+        return self._look(raw, draft)
 
     @cached_property
     def flow(self) -> Flow:
@@ -284,6 +293,14 @@ class Home:
 
     def preflight_mail(self) -> None:
         """What every mail needs from the settings; InputError naming the one that is wrong."""
+        self.preflight_letterhead()
+        _ = secret_keys(self.path, self.settings.secret_keys)
+        read_allow_list(self.settings.allow_list)
+        _ = self.writer
+        _ = self.flow
+
+    def preflight_letterhead(self) -> None:
+        """What stands in every mail; InputError. Nothing is made or loaded for it."""
         try:
             read_sender(self.settings.sender)
         except BuildError:
@@ -295,12 +312,7 @@ class Home:
                 f"POSTRIDER_POSTAL_ADDRESS: found {self.settings.postal_address!r};"
                 " allowed: one line, which the law asks for in every footer"
             )
-        keys = secret_keys(self.path, self.settings.secret_keys)
-        unsubscribe = unsubscribe_url(self.settings.public_url, keys, "nobody", "nothing")
-        read_allow_list(self.settings.allow_list)
-        _ = self.writer
-        _ = self.flow
-        self._probe(unsubscribe)
+        self._probe(self.link_for_nobody)
 
     def ledger(self) -> Ledger:
         """A ledger to be used in a `with`."""

@@ -137,17 +137,21 @@ def _check_facts(template: CompiledTemplate, required: Collection[str]) -> Itera
         yield f"{template.name}/{SPEC}: facts.{name}.required: found true, allowed: {allowed}"
 
 
-def _check_rendering(template: CompiledTemplate, *, is_transactional: bool) -> list[str]:
-    """Render the extremes: longest facts, and every optional fact null with the smallest numbers."""
+def extremes(spec: TemplateSpec) -> dict[str, dict[str, object]]:
+    """The longest facts, and the shortest: every optional fact null, the others small."""
     samples: dict[str, dict[str, object]] = {"longest": {}, "shortest": {}}
-    for name, fact in template.spec.facts.items():
+    for name, fact in spec.facts.items():
         longest = {"text": "W" * fact.max_chars, "number": 999_999, "date": "2026-09-30", "percent": 0.9999}[fact.type]
         samples["longest"][name] = longest
         shortest = {"text": "a", "number": 0, "date": "2026-05-01", "percent": 0}[fact.type]
         samples["shortest"][name] = shortest if fact.required else None
+    return samples
+
+
+def _check_rendering(template: CompiledTemplate, *, is_transactional: bool) -> list[str]:
     problems = []
     context = Context("Sender", "Street 1, 10115 City", "Title", None if is_transactional else _PROBE_URL)
-    for kind, facts in samples.items():
+    for kind, facts in extremes(template.spec).items():
         try:
             mail = template.render(facts, None, context)
         except InputError as error:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import importlib.util
 import json
 import os
@@ -11,6 +12,8 @@ from typing import Any
 
 from pydantic import SecretStr
 
+from dagster_project.adapters.compiled import COMPILED, CompiledTemplate
+from dagster_project.adapters.templates import extremes
 from dagster_project.commands.controls import roster
 from dagster_project.commands.explain import TRIGGERS
 from dagster_project.commands.settings import setting_names
@@ -18,6 +21,11 @@ from dagster_project.home import Home
 from dagster_project.lifecycle.campaign import json_schema
 from dagster_project.lifecycle.errors import InputError
 from dagster_project.lifecycle.explanation import form_problem
+from dagster_project.lifecycle.lint import Finding
+from dagster_project.lifecycle.message import Draft
+from dagster_project.lifecycle.mime import read_sender
+from dagster_project.lifecycle.mime_encoding import BuildError
+from dagster_project.lifecycle.template import Context
 from dagster_project.settings import Settings
 
 SCHEMA = "dbt_project/campaign.schema.json"
@@ -35,6 +43,7 @@ def check(home: Home, with_settings: bool) -> dict[str, Any]:
         ("triggers on the roster", _roster),
         ("triggers that can be explained", _forms),
         ("templates", _templates),
+        ("mails", _mails),
         ("limits", _limits),
     ):
         try:
@@ -81,6 +90,50 @@ def _templates(home: Home) -> tuple[int, list[str]]:
         for name in sorted(set(campaigns) - set(home.policies))
     ]
     return len(campaigns), problems + home.template_problems()
+
+
+def _mails(home: Home) -> tuple[int, list[str]]:
+    """Each variant as it would leave under these settings: a mail that breaks a rule is cancelled for good. A template has the
+    same words in each of its locales, so one look is enough. What the settings break is one line, and not one per template."""
+    home.preflight_letterhead()
+    variants = [(name, variant) for name, policy in home.policies.items() for variant in policy.variants]
+    return len(variants), [line for name, variant in variants for line in _broken(home, name, variant)]
+
+
+def _broken(home: Home, campaign_id: str, variant: str) -> list[str]:
+    """One line for each rule that the mail breaks with the longest or the shortest facts."""
+    if campaign_id not in home.templates.campaigns:
+        return []  # told with the templates
+    try:
+        template = home.templates.get(campaign_id, variant)
+    except InputError as error:
+        return [str(error)]
+    policy, sender = home.policies[campaign_id], read_sender(home.settings.sender)
+    link = None if policy.legal_basis == "transactional" else home.link_for_nobody
+    context = Context(sender.name or sender.address, home.settings.postal_address, policy.title, link)
+    lines: list[str] = []
+    for facts in extremes(template.spec).values():
+        try:
+            words = dataclasses.asdict(template.render(facts, None, context))
+            draft = Draft("probe", "template", "template", None, "en", **words, unsubscribe_url=link, recipe={})
+            lines += [_line(template, finding) for finding in home.findings(draft)]
+        except BuildError as error:
+            lines.append(f"{template.name}: found {error}, allowed: a mail that can be built")
+        except InputError:
+            continue  # told with the templates
+    return list(dict.fromkeys(lines))
+
+
+def _line(template: CompiledTemplate, finding: Finding) -> str:
+    """The files in which the found words stand, else the template's folder; the rule; what was found; what is allowed."""
+    words = finding.found.encode()
+    places = [
+        f"templates/{file}" if file.startswith("layouts/") else f"{template.name}/{file}"
+        for file, part in template.parts.items()
+        if words and file != COMPILED and words in part.content
+    ]
+    where = ", ".join(places) or template.name
+    return f"{where}: {finding.code}: found {finding.found or 'otherwise'}, allowed: {finding.allowed}"
 
 
 def _limits(home: Home) -> tuple[int, list[str]]:

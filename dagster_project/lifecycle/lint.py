@@ -95,10 +95,15 @@ _TEST_WORDING = re.compile(
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Finding:
-    """One rule that a mail breaks: a code for the ledger; a sentence, what is allowed and what was found, for a person."""
+    """One rule that a mail breaks: a code for the ledger; for a person what is allowed and what was found (may be empty)."""
 
     code: str
-    sentence: str
+    allowed: str
+    found: str
+
+    @property
+    def sentence(self) -> str:
+        return f"{self.allowed}; found {self.found}" if self.found else self.allowed
 
 
 @dataclasses.dataclass(slots=True)  # not frozen: that would cost 3 µs per mail
@@ -152,7 +157,7 @@ def lint(
     mail = _read(raw, draft, sender_domain, signing_domains, postal_address)
     return tuple(
         [
-            Finding(rule.code, f"{rule.sentence}; found {found}" if found else rule.sentence)
+            Finding(rule.code, rule.sentence, found)
             for rule in (RULES if env == "production" else _RULES_EVERYWHERE)
             if (found := rule.look(mail)) is not None
         ]

@@ -30,11 +30,65 @@ def test_the_project_that_ships_is_well(make_home: Callable[..., Home]) -> None:
         "triggers on the roster": 11,
         "triggers that can be explained": 11,
         "templates": 11,
+        "mails": 11,
         "limits": 0,
     }
     shown = str(answer["settings"])
     assert "OPENAI_API_KEY" in shown
     assert "sk-secret" not in shown
+
+
+def test_a_mail_that_would_be_cancelled_for_its_words_is_found_before_it_is_sent(
+    make_home: Callable[..., Home], project: Path
+) -> None:
+    """One line each: the file, the rule, what was found, what is allowed. In production the example's links lead nowhere."""
+    welcome = project / "templates/emails/welcome/default"
+    replaced(welcome / "body.txt.j2", "Stuck", "*|FNAME|*, stuck")
+    replaced(welcome / "template.yml", "app.ledgerline.example", "app.shop.com")
+    replaced(project / "templates/layouts/default.txt.j2", "{{ postal_address }}", "")
+    sender = {"sender": "Shop <hello@shop.com>", "public_url": "https://mail.shop.com"}
+
+    answer = check(make_home(project=project, env="production", **sender), with_settings=False)
+
+    mails = [line for line in answer["problems"] if "production" in line or "welcome" in line]
+    link = (
+        "reserved_link: found app.ledgerline.example, allowed: a link in production leads to a host that can be reached"
+    )
+    assert len([line for line in mails if line.endswith(f"/default/template.yml: {link}")]) == 10
+    assert (
+        "templates/emails/welcome/default/body.txt.j2: placeholder: found *|FNAME|*, "
+        "allowed: no placeholder is left in subject, words or links"
+    ) in mails
+    assert (
+        "templates/emails/welcome/default: postal_address: found none in the text, "
+        "allowed: the postal address stands in both parts"
+    ) in mails
+
+
+@pytest.mark.parametrize(
+    ("setting", "value", "words"),
+    [
+        ("sender", "nobody", "POSTRIDER_SENDER"),
+        ("postal_address", " ", "POSTRIDER_POSTAL_ADDRESS"),
+        ("public_url", "http://mail.shop.com", "POSTRIDER_PUBLIC_URL"),
+        ("env", "production", "with these settings no mail may leave: a mail in production comes from a domain"),
+    ],
+)
+def test_a_setting_under_which_no_mail_could_leave_is_one_problem(
+    make_home: Callable[..., Home], setting: str, value: str, words: str
+) -> None:
+    """Not one for each template."""
+    (problem,) = check(make_home(**{setting: value}), with_settings=False)["problems"]
+
+    assert problem.startswith(words)
+
+
+def test_a_variant_without_a_folder_is_found(make_home: Callable[..., Home], project: Path) -> None:
+    replaced(project / TRIGGERS / "int_triggers__welcome.yml", "variants: {default: 1}", "variants: {default: 1, b: 1}")
+
+    answer = check(make_home(project=project), with_settings=False)
+
+    assert answer["problems"] == ["templates/emails/welcome/b: found no such folder, allowed: variants default"]
 
 
 def test_several_problems_are_told_at_once(make_home: Callable[..., Home], project: Path) -> None:
