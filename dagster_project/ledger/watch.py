@@ -10,7 +10,7 @@ from typing import Any, Self
 import psycopg
 
 from dagster_project.ledger.controls import CHANNEL, stopped
-from dagster_project.ledger.database import Database, sqlite
+from dagster_project.ledger.database import Database, patience_of_the_line, sqlite
 from dagster_project.lifecycle.errors import InputError, LostConnectionError
 
 
@@ -58,7 +58,7 @@ class Watch:
             self._connection = sqlite.connect(f"{path.as_uri()}?mode=ro", uri=True, isolation_level=None, timeout=30)
             return
         plain = url.set(drivername="postgresql").render_as_string(hide_password=False)
-        self._connection = psycopg.connect(plain, autocommit=True, connect_timeout=10)
+        self._connection = psycopg.connect(plain, autocommit=True, **patience_of_the_line())
         self._connection.execute(f"LISTEN {CHANNEL}")
 
     def _close(self) -> None:
