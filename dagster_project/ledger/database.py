@@ -170,12 +170,27 @@ def _prepare_file(url: sa.URL, name: str) -> Path:
     path = Path(url.database or "")
     try:
         path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        is_new = not path.exists()
         os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
+        if is_new:
+            _keep_names(path)
         if path.stat().st_mode & 0o077:
             path.chmod(0o600)
     except OSError as error:
         raise InputError(f"ledger {name} cannot be written: {error.strerror}") from error
     return path
+
+
+def _keep_names(path: Path) -> None:
+    """Sync each folder above a new file. SQLite syncs the one that it writes in, but a power cut could still take a new home away
+    as a whole, and with it the marks of mails that had left."""
+    for folder in path.resolve().parents:
+        with contextlib.suppress(OSError):  # whoever may not read it did not make it
+            descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+            try:
+                os.fsync(descriptor)
+            finally:
+                os.close(descriptor)
 
 
 def _sqlite_engine(url: sa.URL) -> sa.Engine:
