@@ -6,6 +6,7 @@ import hashlib
 import subprocess
 import sys
 from collections import Counter
+from collections.abc import Callable
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Self
@@ -56,10 +57,10 @@ def draft_of(message: PlannedMessage) -> Draft:
     )
 
 
-def release(url: str, count: int) -> None:
-    """So many messages on their way from plan to release, as one tick would bring them there."""
+def release(url: str, count: int, clock: Callable[[], datetime] = utc_now) -> None:
+    """So many messages on their way from plan to release, which holds for six hours, as one tick would bring them there."""
     messages = [planned(number) for number in range(count)]
-    with open_ledger(url, utc_now) as ledger:
+    with open_ledger(url, clock) as ledger:
         ledger.begin_tick("run-1", AS_OF, "demo")
         ledger.plan(messages, "run-1", AS_OF, "demo")
         ledger.record_drafts([draft_of(message) for message in messages], "run-1", AS_OF)
@@ -71,9 +72,9 @@ def release(url: str, count: int) -> None:
 class Recorder:
     """The server in its process, and what it wrote down."""
 
-    def __init__(self, record: Path, *options: str) -> None:
-        self._record = record
-        command = [sys.executable, str(RECORDER), "--record", str(record), *options]
+    def __init__(self, record: Path, *options: str, host: str = "127.0.0.1") -> None:
+        self._record, self.host = record, host
+        command = [sys.executable, str(RECORDER), "--record", str(record), "--host", host, *options]
         self.process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
         assert self.process.stdout is not None
         self.port = int(self.process.stdout.readline())

@@ -31,6 +31,10 @@ sqlite: Any = _newest
 
 BUSY_TIMEOUT_MS = 30_000  # longer than any batch of ours holds the lock
 CONNECT_TIMEOUT_S = 10
+# Without these two a host that lost its power inside a transaction, or a process that was stopped there, kept the chain head locked, and
+# every worker on every other host waited for it: two hours by the systems' own keepalives, or for ever.
+SILENT_SECONDS = 30  # then whoever is at the other end is gone
+STANDSTILL_SECONDS = 300  # longer than any write of ours thinks between two statements
 CHECKPOINT_PAGES = 8_000  # 32 MB of log: with SQLite's 1,000 every batch of mails would be written twice at once
 MIGRATION_LOCK = 7_306_155_001  # advisory lock on PostgreSQL: two processes may open an empty ledger at once
 
@@ -65,9 +69,7 @@ class Database:
             self.engine = _sqlite_engine(parsed)
         else:
             self._path = None
-            self.engine = sa.create_engine(
-                parsed, connect_args={"connect_timeout": CONNECT_TIMEOUT_S}, use_insertmanyvalues=True
-            )
+            self.engine = _postgresql_engine(parsed)
         try:
             self._migrate()
         except BaseException:
@@ -104,11 +106,13 @@ class Database:
 
     @contextlib.contextmanager
     def snapshot(self) -> Iterator[sa.Connection]:
-        """One consistent view over many statements, on both databases."""
+        """One consistent view over many statements, on both databases, for as long as it takes: it keeps nobody waiting."""
         with self._one_line(), self.engine.connect() as connection:
             if connection.dialect.name == "postgresql":
                 connection = connection.execution_options(isolation_level="REPEATABLE READ")
             with connection.begin():
+                if connection.dialect.name == "postgresql":
+                    connection.exec_driver_sql("SET LOCAL idle_in_transaction_session_timeout = 0")
                 yield connection
 
     def close(self) -> None:
@@ -186,12 +190,27 @@ def _prepare_file(url: sa.URL, name: str) -> Path:
     path = Path(url.database or "")
     try:
         path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        is_new = not path.exists()
         os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
+        if is_new:
+            _keep_names(path)
         if path.stat().st_mode & 0o077:
             path.chmod(0o600)
     except OSError as error:
         raise InputError(f"ledger {name} cannot be written: {error.strerror}") from error
     return path
+
+
+def _keep_names(path: Path) -> None:
+    """Sync each folder above a new file. SQLite syncs the one that it writes in, but a power cut could still take a new home away
+    as a whole, and with it the marks of mails that had left."""
+    for folder in path.resolve().parents:
+        with contextlib.suppress(OSError):  # whoever may not read it did not make it
+            descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+            try:
+                os.fsync(descriptor)
+            finally:
+                os.close(descriptor)
 
 
 def _sqlite_engine(url: sa.URL) -> sa.Engine:
@@ -211,6 +230,33 @@ def _sqlite_engine(url: sa.URL) -> sa.Engine:
     def _begin(connection: sa.Connection) -> None:
         immediate = connection.get_execution_options().get("immediate")
         connection.exec_driver_sql("BEGIN IMMEDIATE" if immediate else "BEGIN")
+
+    return engine
+
+
+def patience_of_the_line() -> dict[str, Any]:
+    """How psycopg finds out that the server's host is gone, in libpq's words and units."""
+    return {
+        "connect_timeout": CONNECT_TIMEOUT_S,
+        "keepalives_idle": SILENT_SECONDS // 3,
+        "keepalives_interval": SILENT_SECONDS // 6,
+        "keepalives_count": 4,
+        "tcp_user_timeout": SILENT_SECONDS * 1000,
+    }
+
+
+def _postgresql_engine(url: sa.URL) -> sa.Engine:
+    """The server finds out about us in the same way: the settings are those of the session."""
+    engine = sa.create_engine(url, connect_args=patience_of_the_line(), use_insertmanyvalues=True)
+
+    @sqlalchemy.event.listens_for(engine, "connect")
+    def _set_up(connection: Any, _record: object) -> None:
+        connection.execute(
+            f"SET tcp_keepalives_idle = {SILENT_SECONDS // 3}; SET tcp_keepalives_interval = {SILENT_SECONDS // 6};"
+            f"SET tcp_keepalives_count = 4; SET tcp_user_timeout = '{SILENT_SECONDS}s';"
+            f"SET idle_in_transaction_session_timeout = '{STANDSTILL_SECONDS}s'"
+        )
+        connection.commit()
 
     return engine
 

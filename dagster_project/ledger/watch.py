@@ -10,7 +10,7 @@ from typing import Any, Self
 import psycopg
 
 from dagster_project.ledger.controls import CHANNEL, stopped
-from dagster_project.ledger.database import CONNECT_TIMEOUT_S, Database, sqlite
+from dagster_project.ledger.database import Database, patience_of_the_line, sqlite
 from dagster_project.lifecycle.errors import InputError, LostConnectionError
 
 
@@ -59,7 +59,7 @@ class Watch:
             return
         # Not as a URL: SQLAlchemy writes a blank as `+`, which libpq takes for a plus.
         words, arguments = self._database.engine.dialect.create_connect_args(url)
-        ours = {"autocommit": True, "connect_timeout": CONNECT_TIMEOUT_S}
+        ours = {"autocommit": True, **patience_of_the_line()}
         self._connection = psycopg.connect(*words, **{**arguments, **ours})
         self._connection.execute(f"LISTEN {CHANNEL}")
 

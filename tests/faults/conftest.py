@@ -41,22 +41,33 @@ class Scene:
     recorder: Recorder
     notes: Path
 
-    def worker(self, *wrapped_in: str, **options: Any) -> subprocess.Popen[str]:
-        """A worker in its own process, started by the given command if there is one."""
-        command = [*wrapped_in, sys.executable, str(HERE / "worker.py"), self.url, str(self.recorder.port)]
+    def worker(
+        self, *wrapped_in: str, notes: Path | None = None, is_waiting: bool = False, **environment: str
+    ) -> subprocess.Popen[str]:
+        """A worker in its own process, started by the given command if there is one; `notes` of its own where it is on another host.
+        One that is waiting wants to be told: `go`."""
+        command = [*wrapped_in, sys.executable, str(HERE / "worker.py"), self.url]
         return subprocess.Popen(
-            [*command, str(LEASE_SECONDS), str(self.notes)],
+            [*command, f"{self.recorder.host}:{self.recorder.port}", str(LEASE_SECONDS), str(notes or self.notes)],
+            stdin=subprocess.PIPE if is_waiting else subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
-            **options,
+            env=os.environ | environment | ({"WORKER_WAITS": "1"} if is_waiting else {}),
         )
+
+    def at_once(self, workers: int, *wrapped_in: str, **options: Any) -> list[subprocess.Popen[str]]:
+        """So many workers, which go when all have opened the ledger and the connection to the server."""
+        return go([self.worker(*wrapped_in, is_waiting=True, **options) for _ in range(workers)])
 
     def await_first(self) -> None:
         """Until the first mail was accepted: imports take longer than the sends that are to be hurt."""
-        give_up = time.monotonic() + 30
-        while not self.recorder.lines():
-            assert time.monotonic() < give_up, "no mail in 30 s"
+        self.await_mails(1)
+
+    def await_mails(self, count: int) -> None:
+        give_up = time.monotonic() + 60
+        while len(self.recorder.lines()) < count:
+            assert time.monotonic() < give_up, f"not {count} mails in a minute"
             time.sleep(0.002)
 
     def open(self) -> Ledger:
@@ -67,7 +78,7 @@ class Scene:
         with self.open() as ledger:
             if any(message.state in ("claimed", "sending") for message in ledger.messages()):
                 time.sleep(LEASE_SECONDS + 0.05)
-            server = SmtpServer("127.0.0.1", self.recorder.port)
+            server = SmtpServer(self.recorder.host, self.recorder.port)
             with SmtpChannel(server, timeouts=Timeouts(final_reply=5)) as channel:
                 delivering.deliver(ledger, channel, LETTERHEAD, worker="resumed", clock=utc_now, notes=self.notes)
 
@@ -131,9 +142,9 @@ def make_scene(make_ledger: Callable[[int], str], tmp_path: Path) -> Iterator[Ca
     """Each call is a fresh scene: a ledger, and a server with the given options."""
     recorders: list[Recorder] = []
 
-    def make(count: int, *options: str) -> Scene:
+    def make(count: int, *options: str, host: str = "127.0.0.1") -> Scene:
         url = make_ledger(count)
-        recorder = Recorder(tmp_path / f"record-{next(_numbers)}", *options)
+        recorder = Recorder(tmp_path / f"record-{next(_numbers)}", *options, host=host)
         recorders.append(recorder)
         return Scene(url, count, recorder, tmp_path / f"notes-{next(_numbers)}")
 
@@ -165,6 +176,18 @@ def _administer(request: pytest.FixtureRequest, statement: str) -> None:
     engine = sa.create_engine(server, isolation_level="AUTOCOMMIT", poolclass=sa.NullPool)
     with engine.connect() as connection:
         connection.exec_driver_sql(statement)
+
+
+def go(workers: Sequence[subprocess.Popen[str]]) -> list[subprocess.Popen[str]]:
+    """Let them begin together: by itself the first one may be done before the last has imported what it needs."""
+    for worker in workers:
+        assert worker.stdout is not None
+        assert worker.stdout.readline() == "ready\n", worker.communicate()[1]
+    for worker in workers:
+        assert worker.stdin is not None
+        worker.stdin.write("go\n")
+        worker.stdin.flush()
+    return list(workers)
 
 
 def answer_of(process: subprocess.Popen[str]) -> dict[str, Any]:

@@ -110,10 +110,11 @@ async def main() -> None:
     parser.add_argument("--record", required=True)
     parser.add_argument("--fault", action="append", default=[])
     parser.add_argument("--no-pipelining", action="store_true")
+    parser.add_argument("--host", default="127.0.0.1")
     parser.add_argument("--port", type=int, default=0)
     asked = parser.parse_args()
     recorder = Recorder(asked.record, asked.fault, is_pipelining=not asked.no_pipelining)
-    server = await asyncio.start_server(recorder.serve, "127.0.0.1", asked.port, limit=64 * 1024 * 1024)
+    server = await asyncio.start_server(recorder.serve, asked.host, asked.port, limit=64 * 1024 * 1024)
     print(server.sockets[0].getsockname()[1], flush=True)  # noqa: T201 - how its parent learns it
     await server.serve_forever()
 

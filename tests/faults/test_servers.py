@@ -21,9 +21,10 @@ from dagster_project.adapters.channels.smtp import SmtpChannel, Timeouts
 from dagster_project.adapters.channels.smtp_url import SmtpServer
 from dagster_project.adapters.clock import utc_now
 from dagster_project.lifecycle.errors import InputError
+from tests.postgresql import PostgreSQL, running_or_skipped
 from tests.released import Recorder, release
 
-from .conftest import LETTERHEAD, Scene, answer_of
+from .conftest import LEASE_SECONDS, LETTERHEAD, Scene, answer_of
 
 MakeScene = Callable[..., Scene]
 Figures = Callable[..., None]
@@ -177,14 +178,51 @@ def test_a_disk_that_fails_ends_the_worker_before_the_mail(
         scene.recorder.__exit__()
 
 
+@pytest.mark.slow
 class TestPostgreSQL:
-    """A server that is killed and started again under load."""
+    """A server that cuts connections, or dies and comes back, under load. No worker dies of it, so nothing is even in doubt."""
 
     @pytest.fixture
     def database(self) -> str:
         return "postgresql"
 
-    @pytest.mark.slow
+    @pytest.fixture
+    def server(self) -> Iterator[PostgreSQL]:
+        """One of this test's own: others go on with theirs."""
+        with running_or_skipped() as server:
+            yield server
+
+    @pytest.fixture
+    def postgresql_url(self, server: PostgreSQL) -> str:
+        return server.url()
+
+    @pytest.mark.parametrize("ends", [PostgreSQL.kill, PostgreSQL.stop_immediately])
+    def test_a_server_that_dies_under_four_workers_and_comes_back_loses_nothing_and_repeats_nothing(
+        self,
+        make_scene: MakeScene,
+        server: PostgreSQL,
+        ends: Callable[[PostgreSQL], None],
+        is_long: bool,
+        figures: Figures,
+    ) -> None:
+        """It is away for longer than a lease at times, so that workers give each other up, and are put right by the late word."""
+        name = {"kill": "killed with its children", "stop_immediately": "stopped at once (-m immediate)"}[ends.__name__]
+        count, deaths = (5000, 20) if is_long else (600, 3)
+        for _ in range(5 if is_long else 1):
+            scene = make_scene(count)
+            workers = scene.at_once(4)
+            for death in range(deaths):
+                scene.await_mails(count * death // deaths + 1)
+                time.sleep(random.uniform(0, 0.1))
+                ends(server)
+                time.sleep(random.uniform(0, 2 * LEASE_SECONDS))
+                server.start()
+            for worker in workers:
+                answer_of(worker)
+            states = scene.judge()
+            assert states == {"sent": count}, "they went on by themselves, and lent each other no doubt"
+            figures(f"PostgreSQL {name} and started again, four workers", runs=1, deaths=deaths, ends=states)
+
     def test_cut_connections_lose_nothing_and_repeat_nothing(
         self, make_scene: MakeScene, postgresql_url: str, is_long: bool, figures: Figures
     ) -> None:
