@@ -72,12 +72,24 @@ class Caps(StrictModel):
     )
 
 
-class AfterDays(StrictModel):
-    """Re-entry once the last message of the campaign is old enough."""
+class Wait(StrictModel):
+    """Re-entry once the last message of the campaign is old enough: one of the two keys."""
 
-    after_days: int = Field(
-        ge=1, le=3650, description="a number of days from 1 to 3650. Counted from the last message sent"
+    after_days: int | None = Field(
+        default=None, ge=1, le=3650, description="a number of days from 1 to 3650. Counted from the last message sent"
     )
+    after_hours: int | None = Field(
+        default=None,
+        ge=0,
+        le=72,
+        description="a number of hours from 0 to 72. As after_days; 0: every occasion at once, however many there are",
+    )
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        if (self.after_days is None) == (self.after_hours is None):
+            raise contradiction("after_days", self.after_days, "either after_days or after_hours, the other left out")
+        return self
 
 
 class SendWindow(StrictModel):
@@ -160,8 +172,9 @@ class CampaignPolicy(StrictModel):
         json_schema_extra={"uniqueItems": True},
     )
     caps: Caps | None = Field(description="a mapping of per_user, or null. Null: no cap holds this campaign back")
-    reentry: AfterDays | Literal["never", "each_occurrence"] = Field(
-        description="never, each_occurrence or {after_days: 1 to 3650}. When a person may get the campaign again"
+    reentry: Wait | Literal["never", "each_occurrence"] = Field(
+        description="never, each_occurrence, {after_days: 1 to 3650} or {after_hours: 0 to 72}. When a person may get the "
+        "campaign again; where no cap applies each_occurrence leaves 20 hours between two messages all the same"
     )
     send_window: SendWindow | None = Field(
         description="a mapping of from_hour, to_hour and weekdays, or null. Null: at any time"

@@ -137,12 +137,21 @@ def trigger_node(name: str, meta: Mapping[str, Any], patch_path: str | None) -> 
         ({"caps": {}}, "caps.per_user: found nothing, allowed is a mapping of count and window_days"),
         (
             {"reentry": "sometimes"},
-            "reentry: found 'sometimes', allowed is never, each_occurrence or {after_days: 1 to 3650}",
+            "reentry: found 'sometimes', allowed is never, each_occurrence, {after_days: 1 to 3650} or {after_hours: 0 to 72}",
         ),
         ({"reentry": {"after_days": 0}}, "reentry.after_days: found 0, allowed is a number of days from 1 to 3650"),
         (
             {"reentry": {"after_day": 3}},
-            "reentry: found unknown key 'after_day' (did you mean 'after_days'?), allowed are after_days",
+            "reentry: found unknown key 'after_day' (did you mean 'after_days'?), allowed are after_days, after_hours",
+        ),
+        ({"reentry": {"after_hours": -1}}, "reentry.after_hours: found -1, allowed is a number of hours from 0 to 72"),
+        (
+            {"reentry": {"after_days": 3, "after_hours": 3}},
+            "reentry.after_days: found 3, allowed is either after_days or after_hours, the other left out",
+        ),
+        (
+            {"reentry": {}},
+            "reentry.after_days: found null, allowed is either after_days or after_hours, the other left out",
         ),
         ({"variants": {}}, "variants: found {}, allowed is a mapping of snake_case names to weights above 0"),
         (

@@ -30,9 +30,9 @@ contests as (
         case
             when campaigns.is_marketing
                 then candidates.user_id
-            when campaigns.reentry_policy <> 'each_occurrence'
-                then candidates.user_id || '|' || candidates.campaign_id
-            else candidates.message_id
+            when campaigns.reentry_hours = 0
+                then candidates.message_id
+            else candidates.user_id || '|' || candidates.campaign_id
         end as contest_key
     from eligible
     inner join candidates

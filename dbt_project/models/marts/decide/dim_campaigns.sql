@@ -1,4 +1,6 @@
-{# One policy per trigger, read from its YAML; no field has a default here. #}
+{# One policy per trigger, read from its YAML. No field has a default here but
+   the least time between two messages that no cap holds back. #}
+{%- set uncapped_reentry_hours = var('uncapped_reentry_hours', 20) -%}
 with policies as (
     {% for campaign in campaign_policies() -%}
         select
@@ -25,6 +27,9 @@ campaigns as (
         cast(policy ->> '$.kpi.horizon_days' as integer) as kpi_horizon_days,
         policy ->> '$.message_type' as message_type,
         policy ->> '$.legal_basis' as legal_basis,
+        -- what a person is owed, or the law demands, is not marketing
+        policy ->> '$.legal_basis' <> 'transactional'
+        and policy ->> '$.message_type' <> 'legal' as is_marketing,
         policy ->> '$.channels[0]' as channel,
         policy ->> '$.mode' as mode,
         policy ->> '$.review' as review,
@@ -36,9 +41,18 @@ campaigns as (
         case
             when policy ->> '$.reentry.after_days' is not null
                 then 'after_days'
+            when policy ->> '$.reentry.after_hours' is not null
+                then 'after_hours'
             else policy ->> '$.reentry'
         end as reentry_policy,
         cast(policy ->> '$.reentry.after_days' as integer) as reentry_days,
+        coalesce(
+            cast(policy ->> '$.reentry.after_hours' as integer),
+            case
+                when policy ->> '$.reentry' = 'each_occurrence' and not is_marketing
+                    then {{ uncapped_reentry_hours }}
+            end
+        ) as reentry_hours,
         cast(policy ->> '$.send_window.from_hour' as integer)
             as window_from_hour,
         cast(policy ->> '$.send_window.to_hour' as integer) as window_to_hour,
@@ -55,9 +69,6 @@ campaigns as (
         policy ->> '$.risk' as risk,
         policy ->> '$.on_unknown' as on_unknown,
         policy ->> '$.locales.fallback' as fallback_locale,
-        -- what a person is owed, or the law demands, is not marketing
-        policy ->> '$.legal_basis' <> 'transactional'
-        and policy ->> '$.message_type' <> 'legal' as is_marketing,
         policy,
         policy_hash
     from policies

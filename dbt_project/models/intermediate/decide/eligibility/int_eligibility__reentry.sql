@@ -8,7 +8,10 @@ other_occurrences as (
     select
         candidates.message_id,
         -- one that waits to be sent may go out now
-        max(coalesce(messages.sent_as_of, {{ as_of() }})) as latest_at
+        max(coalesce(messages.sent_as_of, {{ as_of() }})) as latest_at,
+        -- one in doubt or in review must not keep back for good what is owed
+        max(coalesce(messages.sent_as_of, messages.planned_as_of))
+            as latest_sent_or_planned_at
     from candidates
     inner join messages
         on
@@ -35,7 +38,13 @@ judged as (
                         ), ''),
                         'cancelled'
                     )
-            when campaigns.reentry_policy = 'each_occurrence' then null
+            when
+                other_occurrences.latest_sent_or_planned_at
+                > {{ as_of() }} - to_hours(campaigns.reentry_hours)
+                then 'reentry_wait'
+            when
+                campaigns.reentry_policy in ('each_occurrence', 'after_hours')
+                then null
             when
                 campaigns.reentry_policy = 'never'
                 and other_occurrences.latest_at is not null
