@@ -5,12 +5,15 @@ from __future__ import annotations
 import dataclasses
 import json
 from collections.abc import Collection, Iterable, Mapping
+from datetime import datetime
 from typing import Any, Literal, Protocol
 
+from dagster_project.lifecycle.errors import Refusal
 from dagster_project.lifecycle.message import PlannedMessage
 
 # A message that waits for its window or its cap may still go out; one that lost or is suppressed may not.
 STILL_WANTED = ("send", "hold")
+ALREADY_SENT = "already_sent"  # of an open message: it was on its way when the ledger landed, and has come back since
 
 
 class OpenMessage(Protocol):
@@ -59,9 +62,15 @@ def withdrawn(open_messages: Iterable[OpenMessage], verdicts: Iterable[Mapping[s
     reasons: dict[str, str] = {}
     for message in open_messages:
         verdict, reason = now.get(message.message_id, ("suppress", "no_longer_qualified"))
-        if verdict not in STILL_WANTED:
+        if verdict not in STILL_WANTED and reason != ALREADY_SENT:
             reasons[message.message_id] = reason
     return reasons
+
+
+def withheld(open_messages: Iterable[OpenMessage], verdicts: Iterable[Mapping[str, Any]]) -> set[str]:
+    """Messages that must not go out as things stand: not now, or never."""
+    sends = {row["message_id"] for row in verdicts if row["verdict"] == "send"}
+    return {message.message_id for message in open_messages} - sends
 
 
 def routes(
@@ -88,6 +97,8 @@ class GateRun(Protocol):
     @property
     def stage(self) -> str: ...
     @property
+    def passed(self) -> bool: ...
+    @property
     def results(self) -> list[dict[str, Any]]: ...
 
 
@@ -101,3 +112,12 @@ def cautioned_campaigns(gates: Iterable[GateRun]) -> set[str]:
         if not line["passed"]
         for campaign in line.get("campaigns", [])
     }
+
+
+def require_decided(as_of: datetime, gates: Iterable[GateRun]) -> None:
+    """Refusal unless the verdicts of the tick at `as_of` have passed their gate. By those of a tick that was stopped before, nobody
+    would qualify, and whatever waits would be cancelled for good."""
+    if not any(gate.stage == "decide" and gate.passed for gate in gates):
+        raise Refusal(
+            f"the tick as of {as_of} has not passed the gate decide: what waits stays as it is until the next tick"
+        )
