@@ -88,6 +88,7 @@ def planned(number: int) -> PlannedMessage:
         facts={name: _fact(name, fact, chance) for name, fact in spec.facts.items()},
         send_after=None,
         send_before=None,
+        caps="[[1,24],[3,168]]",
     )
 
 

@@ -38,6 +38,7 @@ def planned(number: int) -> PlannedMessage:
         facts={"first_name": "Ada"},
         send_after=None,
         send_before=None,
+        caps="[[1,24],[3,168]]",
     )
 
 

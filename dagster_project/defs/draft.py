@@ -3,11 +3,12 @@
 import dagster as dg
 
 from dagster_project.defs.resources import HomeResource
-from dagster_project.lifecycle.planning import as_planned, is_decided, planned_messages, withdrawn
+from dagster_project.lifecycle.planning import as_planned, planned_messages, require_decided, withdrawn, withheld
 from dagster_project.lifecycle.relations import draft_rows
 
 UNROUTED = ("planned", "drafted")  # nobody has judged these yet: drafted anew, so that a mended template counts
 UNSENT = ("planned", "drafted", "in_review", "approved", "deferred")
+RELEASED = ("approved", "deferred", "claimed")  # may leave at any moment, under the release of an earlier tick
 
 
 @dg.asset(
@@ -21,11 +22,9 @@ def drafts(context: dg.AssetExecutionContext, home: HomeResource) -> dg.Material
     """
     with home.ledger() as ledger:
         tick = ledger.tick(context.run_id)
+        require_decided(tick.as_of, ledger.gates(tick.run_id))
         verdicts = home.decisions(tick.as_of)
-        if tick.run_id != context.run_id and not (verdicts and is_decided(ledger.gates(tick.run_id))):
-            raise dg.Failure(
-                f"the tick at {tick.as_of} got no decisions through here; the next goes on", allow_retries=False
-            )
+        ledger.withhold(withheld(ledger.messages(RELEASED, tick.source_pack), verdicts))
         waiting = ledger.messages(UNSENT, tick.source_pack)
         cancelled = ledger.cancel(withdrawn(waiting, verdicts), context.run_id, tick.as_of)
         planned = ledger.plan(planned_messages(verdicts), tick.run_id, tick.as_of, tick.source_pack)

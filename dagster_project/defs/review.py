@@ -6,9 +6,10 @@ import dagster as dg
 
 from dagster_project.adapters.decisions import drafted_messages
 from dagster_project.defs.resources import HomeResource
-from dagster_project.lifecycle.planning import cautioned_campaigns, routes
+from dagster_project.lifecycle.planning import cautioned_campaigns, routes, withheld
 from dagster_project.lifecycle.relations import release_rows, review_rows
 
+RELEASED = ("approved", "deferred", "claimed")
 REQUIRED_GATES = ("ingest", "enrich", "score", "decide", "draft", "review")
 # reference: a gate's word is good for six hours; after that the world may have changed.
 RELEASE_VALID_FOR = timedelta(hours=6)
@@ -46,7 +47,7 @@ def releases(context: dg.AssetExecutionContext, home: HomeResource) -> dg.Materi
     with home.ledger() as ledger:
         tick = ledger.tick(context.run_id)
         # What now waits for its window or its cap was approved earlier, and must not go out in this tick.
-        held = {row["message_id"] for row in home.decisions(tick.as_of) if row["verdict"] != "send"}
+        held = withheld(ledger.messages(RELEASED, tick.source_pack), home.decisions(tick.as_of))
         canary = home.flow.canary if home.way else None
         release = ledger.release(
             context.run_id, tick.as_of, tick.source_pack, REQUIRED_GATES, RELEASE_VALID_FOR, "gates", held, canary

@@ -12,11 +12,12 @@ import sqlalchemy as sa
 
 from dagster_project.ledger.bulk import insert_rows
 from dagster_project.ledger.chain import Write, canonical_json, commitment, new_salt
+from dagster_project.ledger.claims import NOT_HELD
 from dagster_project.ledger.database import among
 from dagster_project.ledger.flow import begin_canaries
 from dagster_project.ledger.rows import GateRow, Release
 from dagster_project.ledger.schema import gates, messages, release_members, releases, ticks
-from dagster_project.ledger.transitions import lock_where
+from dagster_project.ledger.transitions import Held, Move, lock_messages, lock_where, move
 from dagster_project.lifecycle.errors import InputError, Refusal
 from dagster_project.lifecycle.flow import Canary
 from dagster_project.lifecycle.message import content_hash
@@ -77,14 +78,19 @@ def release(
     held_back: Collection[str] = (),
     canary: Canary | None = None,
 ) -> Release:
-    """Release all approved (and deferred) messages of the pack, as they are now, but those held back: they keep no release.
+    """Release all approved (and deferred) messages of the pack, as they are now, but those held back: they keep no release. What a
+    dead worker held is approved again.
 
     Refusal unless the latest run of each required gate passed no longer than `valid_for` ago, by the clock and by `as_of`. A message
     released before is now under this release; its old membership no longer lets it go out.
     """
     if not required_stages:
         raise InputError("a release needs at least one required gate; found none")
-    waiting = lock_where(write, messages.c.source_pack == source_pack, messages.c.state.in_(("approved", "deferred")))
+    # Other workers take over what a dead one held only while its release stands; past that it would be nobody's for ever.
+    is_lost = sa.and_(messages.c.state == "claimed", messages.c.lease_expires_at <= write.now)
+    is_waiting = sa.or_(messages.c.state.in_(("approved", "deferred")), is_lost)
+    waiting = lock_where(write, messages.c.source_pack == source_pack, is_waiting)
+    _take_back(write, [one for one in waiting if one.state == "claimed"], "worker_lost")
     members = [one for one in waiting if one.message_id not in held_back]
     passed = {stage: _fresh_gate(write, stage, run_id, as_of, source_pack, valid_for) for stage in required_stages}
     seq = write.next_seq()
@@ -120,11 +126,27 @@ def release(
         )
     if canary is not None:
         begin_canaries(write, released.release_id, Counter(one.campaign_id for one in members), canary)
-    if kept := [one.message_id for one in waiting if one.message_id in held_back]:
-        write.connection.execute(
-            sa.update(messages).where(among(write.connection, messages.c.message_id, kept)).values(release_id=None)
-        )
+    _unbind(write, [one.message_id for one in waiting if one.message_id in held_back])
     return released
+
+
+def withhold(write: Write, message_ids: Collection[str]) -> None:
+    """What waits, or is in a worker's hands, loses its release, and its worker the claim. What is being sent is left as it is."""
+    held = lock_messages(write, message_ids).values()
+    _take_back(write, [one for one in held if one.state == "claimed"], "withheld")
+    _unbind(write, [one.message_id for one in held if one.state in ("approved", "deferred", "claimed")])
+
+
+def _take_back(write: Write, claimed: Iterable[Held], reason: str) -> None:
+    """claimed → approved; the mark of whoever held it will be refused."""
+    moves = [Move(one, "approved", "unclaimed", reason=reason, changes=NOT_HELD) for one in claimed]
+    move(write, moves, actor="postrider")
+
+
+def _unbind(write: Write, message_ids: Collection[str]) -> None:
+    if message_ids:
+        these = among(write.connection, messages.c.message_id, message_ids)
+        write.connection.execute(sa.update(messages).where(these).values(release_id=None))
 
 
 def release_payload(row: Mapping[str, Any], passed: Mapping[str, int]) -> dict[str, object]:

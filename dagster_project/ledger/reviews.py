@@ -13,7 +13,7 @@ from dagster_project.ledger.chain import Write, commitment, new_salt
 from dagster_project.ledger.database import among
 from dagster_project.ledger.messages import store_drafts
 from dagster_project.ledger.rows import ReviewRow, ReviewVerdict
-from dagster_project.ledger.schema import messages, reviews
+from dagster_project.ledger.schema import messages, releases, reviews
 from dagster_project.ledger.transitions import Held, Move, lock_messages, move
 from dagster_project.lifecycle.errors import InputError, Refusal
 from dagster_project.lifecycle.message import Draft
@@ -192,15 +192,24 @@ def read(
     return [ReviewRow(*row) for row in connection.execute(query)]
 
 
-def approved_by_people(connection: sa.Connection) -> list[str]:
-    """message_ids in `approved` whose current draft a person approved, by id."""
+def approved_by_people(connection: sa.Connection, now: datetime) -> list[str]:
+    """message_ids in `approved` whose current draft a person approved, by id: those that no release has looked at since, and those
+    that are released and due. What a release left out waits for the next tick, what was put off for its time."""
+    last_release = sa.select(sa.func.max(releases.c.seq)).where(releases.c.source_pack == messages.c.source_pack)
+    is_new = reviews.c.seq > sa.func.coalesce(last_release.scalar_subquery(), 0)
+    is_due = sa.or_(messages.c.retry_at.is_(None), messages.c.retry_at <= now)
     query = (
         sa.select(messages.c.message_id)
         .join(
             reviews,
             sa.and_(reviews.c.message_id == messages.c.message_id, reviews.c.revision == messages.c.draft_revision),
         )
-        .where(messages.c.state == "approved", reviews.c.verdict == "approved", reviews.c.reviewer != POLICY)
+        .where(
+            messages.c.state == "approved",
+            reviews.c.verdict == "approved",
+            reviews.c.reviewer != POLICY,
+            sa.or_(is_new, sa.and_(messages.c.release_id.is_not(None), is_due)),
+        )
         .order_by(messages.c.message_id)
     )
     return list(connection.execute(query).scalars())

@@ -192,9 +192,9 @@ class Ledger:
             return reviews.read(connection, message_ids, state)
 
     def approved_by_people(self) -> list[str]:
-        """message_ids that a person has approved and that have not left yet."""
+        """message_ids that a person has approved and that a delivery could send now."""
         with self._database.read() as connection:
-            return reviews.approved_by_people(connection)
+            return reviews.approved_by_people(connection, self._database.now())
 
     # --- gates and release
 
@@ -228,6 +228,11 @@ class Ledger:
             return releases.release(
                 write, run_id, utc(as_of), source_pack, required_stages, valid_for, approver, held_back, canary
             )
+
+    def withhold(self, message_ids: Collection[str]) -> None:
+        """These may not leave under the release they have, not even from a worker's hands; a later one may name them again."""
+        with self._database.write() as write:
+            releases.withhold(write, message_ids)
 
     # --- deliver
 
@@ -264,7 +269,8 @@ class Ledger:
     def mark_sending(self, sends: Sequence[Sending], as_of: datetime) -> dict[str, str]:
         """Commit to these sends; returns message_id → reason for those that must not go out. The caller must now make
         the others, once. Reasons: suppressed, expired (cancelled); killed, paused, not_released, release_expired,
-        draft_changed (approved again); refused (held by another worker, or somebody else's envelope)."""
+        draft_changed, too_early, frequency_capped (approved again); refused (held by another worker, or somebody else's
+        envelope)."""
         with self._database.write() as write:
             return sent.mark_sending(write, sends, utc(as_of))
 

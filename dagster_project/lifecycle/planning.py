@@ -5,12 +5,15 @@ from __future__ import annotations
 import dataclasses
 import json
 from collections.abc import Collection, Iterable, Mapping
+from datetime import datetime
 from typing import Any, Literal, Protocol
 
+from dagster_project.lifecycle.errors import Refusal
 from dagster_project.lifecycle.message import PlannedMessage
 
 # A message that waits for its window or its cap may still go out; one that lost or is suppressed may not.
 STILL_WANTED = ("send", "hold")
+ALREADY_SENT = "already_sent"  # of an open message: it was on its way when the ledger landed, and has come back since
 
 
 class OpenMessage(Protocol):
@@ -59,9 +62,15 @@ def withdrawn(open_messages: Iterable[OpenMessage], verdicts: Iterable[Mapping[s
     reasons: dict[str, str] = {}
     for message in open_messages:
         verdict, reason = now.get(message.message_id, ("suppress", "no_longer_qualified"))
-        if verdict not in STILL_WANTED:
+        if verdict not in STILL_WANTED and reason != ALREADY_SENT:
             reasons[message.message_id] = reason
     return reasons
+
+
+def withheld(open_messages: Iterable[OpenMessage], verdicts: Iterable[Mapping[str, Any]]) -> set[str]:
+    """Messages that must not go out as things stand: not now, or never."""
+    sends = {row["message_id"] for row in verdicts if row["verdict"] == "send"}
+    return {message.message_id for message in open_messages} - sends
 
 
 def routes(
@@ -108,3 +117,12 @@ def cautioned_campaigns(gates: Iterable[GateRun]) -> set[str]:
 def is_decided(gates: Iterable[GateRun]) -> bool:
     """Has the audience gate let the decisions of this tick through? Its latest run counts."""
     return {gate.stage: gate.passed for gate in gates}.get("decide", False)
+
+
+def require_decided(as_of: datetime, gates: Iterable[GateRun]) -> None:
+    """Refusal unless the verdicts of the tick at `as_of` have passed their gate. By those of a tick that was stopped before, nobody
+    would qualify, and whatever waits would be cancelled for good."""
+    if not is_decided(gates):
+        raise Refusal(
+            f"the tick as of {as_of} has not passed the gate decide: what waits stays as it is until the next tick"
+        )

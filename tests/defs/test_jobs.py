@@ -7,6 +7,7 @@ import os
 import shutil
 import subprocess
 import sys
+from collections import Counter
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -38,6 +39,14 @@ for key in graph.get_all_asset_keys():
     }
 print(json.dumps({"assets": assets, "jobs": sorted(job.name for job in loaded.resolve_all_job_defs())}))
 """
+
+
+def delivered() -> dg.ExecuteInProcessResult:
+    """One run of the job that the sensor starts."""
+    from dagster_project.definitions import defs
+
+    job = defs().resolve_job_def("deliver_job")
+    return job.execute_in_process(instance=dg.DagsterInstance.ephemeral(), raise_on_error=False)
 
 
 @pytest.mark.slow
@@ -93,11 +102,7 @@ def test_what_a_person_approves_is_delivered_and_nothing_else(make_home: Callabl
     decide(home, [chosen], "approve", "ana", "reads well")
     assert isinstance(asked(), dg.RunRequest)
 
-    from dagster_project.definitions import defs
-
-    result = defs().resolve_job_def("deliver_job").execute_in_process(instance=dg.DagsterInstance.ephemeral())
-
-    assert result.success
+    assert delivered().success
     with home.ledger() as ledger:
         (message,) = ledger.messages(message_ids=[chosen])
         states = [one.state for one in ledger.messages() if one.message_id in {row["message_id"] for row in in_review}]
@@ -172,6 +177,29 @@ def test_a_delivery_leaves_alone_what_a_tick_did_not_get_to_decide(make_home: Ca
             assert isinstance(approved_reviews_sensor(context), dg.SkipReason)
         with home.ledger() as ledger:
             assert {one.message_id: one.state for one in ledger.messages()} == before, stage
+
+
+@pytest.mark.slow
+def test_a_delivery_after_a_tick_that_a_gate_stopped_cancels_nothing_and_sends_nothing(
+    make_home: Callable[..., Home], tick: Tick
+) -> None:
+    """The warehouse then holds the verdicts of the tick before: by the stopped tick's time nobody qualifies any more."""
+    home = make_home()
+    assert tick(home).error is None
+    in_review = [row["message_id"] for row in waiting(home)["waiting"]]
+    mails = set(home.outbox.rglob("*.eml"))
+    stopped = tick(home, datetime(2026, 9, 4, 9))
+    assert [gate["stage"] for gate in stopped.gates if not gate["passed"]] == ["ingest"], "the source is three days old"
+    decide(home, in_review[:1], "approve", "ana", "reads well")
+
+    result = delivered()
+
+    with home.ledger() as ledger:
+        states = Counter(one.state for one in ledger.messages(message_ids=in_review))
+    assert states == {"approved": 1, "in_review": len(in_review) - 1}
+    (failed,) = result.get_step_failure_events()
+    assert "the tick as of 2026-09-04 09:00:00 has not passed the gate decide" in str(failed.step_failure_data.error)
+    assert set(home.outbox.rglob("*.eml")) == mails
 
 
 @pytest.mark.slow

@@ -118,6 +118,40 @@ def test_a_deferred_message_goes_under_the_new_release(world: World) -> None:
     assert len(world.claim()) == 1
 
 
+def test_what_is_withheld_leaves_under_no_release_not_even_from_a_workers_hands(world: World) -> None:
+    """What is being sent is beyond recall; the others leave when a later release names them."""
+    ids = world.released(4)
+    sending, held = world.claim(), world.claim()
+    assert world.mark(sending[0]) is None
+
+    world.ledger.withhold(ids[:3])
+
+    assert world.mark(held[0]) == "refused"
+    assert [world.state(one) for one in ids] == [
+        ("sending", None), ("approved", "withheld"), ("approved", None), ("approved", None)
+    ]  # fmt: skip
+    assert [claim.message.message_id for claim in world.claim(9)] == ids[3:]
+    assert world.outcome(sending[0]) == []
+    assert _release(world) == 2
+    assert [claim.message.message_id for claim in world.claim(9)] == ids[1:3]
+    assert world.failed_checks() == set()
+
+
+def test_what_a_dead_worker_held_past_its_release_goes_under_the_next_one(world: World) -> None:
+    """Else it would wait in hands that nobody has, for ever; what a living worker holds stays its own."""
+    world.released(2)
+    world.claim(worker="dead")
+    world.clock.advance(hours=6)
+    world.pass_gates()
+    assert _release(world) == 2
+
+    (claim, _) = world.claim(2)
+    world.pass_gates()
+    assert _release(world) == 0
+    assert world.mark(claim) is None
+    assert world.failed_checks() == set()
+
+
 def _release(world: World) -> int:
     stages = ["audience", "content"]
     return world.ledger.release("run-1", world.as_of, "demo", stages, timedelta(hours=6), "me").count

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import TYPE_CHECKING
 
 import pytest
 
 from dagster_project.lifecycle.errors import InputError, Refusal
+
+from .conftest import STAGES
 
 if TYPE_CHECKING:
     from .conftest import World
@@ -141,3 +144,25 @@ def test_routing_is_all_or_nothing(world: World) -> None:
     with pytest.raises(InputError, match="allowed: approved, in_review"):
         world.ledger.route({"m0001": "sent"}, world.run_id, world.as_of)  # pyright: ignore[reportArgumentType]
     assert world.state("m0001")[0] == "drafted"
+
+
+def test_what_a_person_approved_asks_for_a_delivery_until_a_release_has_looked_at_it(world: World) -> None:
+    """What the release left out would else start a delivery every minute, and each would leave it out again."""
+    world.routed("in_review", 3)
+    world.pass_gates()
+    assert world.ledger.approved_by_people() == []
+    for one in ("m0001", "m0002"):
+        world.ledger.review(one, "approve", "ana", "fine")
+    assert world.ledger.approved_by_people() == ["m0001", "m0002"]
+
+    world.ledger.release("run-1", world.as_of, "demo", STAGES, timedelta(hours=6), "gates", {"m0002"})
+
+    assert world.ledger.approved_by_people() == ["m0001"], "released and due"
+    world.ledger.review("m0003", "approve", "ana", "fine")
+    assert world.ledger.approved_by_people() == ["m0001", "m0003"]
+    claim = world.claim()[0]
+    assert world.mark(claim) is None
+    world.outcome(claim, "not_sent")
+    assert world.ledger.approved_by_people() == ["m0003"], "put off"
+    world.clock.advance(minutes=1)
+    assert world.ledger.approved_by_people() == ["m0001", "m0003"]

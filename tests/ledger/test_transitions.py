@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, get_args
 
 import pytest
@@ -81,6 +81,7 @@ class Lifecycle(RuleBasedStateMachine):
         self.ledger = self.world.ledger
         self.model: dict[str, str] = {}
         self.claims: list[Any] = []
+        self.ends: dict[str, datetime] = {}
         self.sent: dict[str, int] = {}
         self.tick = 0
         self.words = 0
@@ -135,12 +136,21 @@ class Lifecycle(RuleBasedStateMachine):
             assert not passed
         else:
             assert passed
+            lost = [one for one, end in self.ends.items() if end <= self.world.clock.now]
+            self.model |= {one: "approved" for one in lost if self.model[one] == "claimed"}
+
+    @rule(ids=st.lists(st.sampled_from(IDS), min_size=1, max_size=4, unique=True))
+    def withhold(self, ids: list[str]) -> None:
+        known = [one for one in ids if one in self.model]
+        self.ledger.withhold(known)
+        self.model |= {one: "approved" for one in known if self.model[one] == "claimed"}
 
     @rule(limit=st.integers(1, 4), seconds=st.sampled_from([10, 1000]))
     def claim(self, limit: int, seconds: int) -> None:
         for claim in self.ledger.claim("worker", limit, seconds):
             assert self.model[claim.message.message_id] in ("approved", "deferred", "claimed")
             self.model[claim.message.message_id] = "claimed"
+            self.ends[claim.message.message_id] = self.world.clock.now + timedelta(seconds=seconds)
             self.claims.append(claim)
 
     @rule(index=st.integers(0, 20))

@@ -4,20 +4,24 @@ from __future__ import annotations
 
 import dataclasses
 import json
+from datetime import datetime
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from dagster_project.lifecycle.errors import Refusal
 from dagster_project.lifecycle.message import PlannedMessage
 from dagster_project.lifecycle.planning import (
     as_planned,
     cautioned_campaigns,
     is_decided,
     planned_messages,
+    require_decided,
     routes,
     withdrawn,
+    withheld,
 )
 
 VERDICTS = ("send", "hold", "suppress", "holdout", "lose")
@@ -87,6 +91,21 @@ def test_a_waiting_message_goes_when_its_person_no_longer_qualifies() -> None:
     assert withdrawn([Waiting("m1")], []) == {"m1": "no_longer_qualified"}
 
 
+def test_a_message_that_came_back_after_the_ledger_landed_is_not_withdrawn_as_sent() -> None:
+    """It was `sending` when the tick read the ledger; the server then refused the connection."""
+    assert withdrawn([Waiting("m1")], [row("m1", "suppress", reason="already_sent")]) == {}
+    assert withdrawn([Waiting("m1")], [row("m1", "suppress", reason="expired")]) == {"m1": "expired"}
+
+
+@pytest.mark.parametrize("verdict", [*VERDICTS, None])
+def test_only_what_is_to_be_sent_now_keeps_its_release(verdict: str | None) -> None:
+    """Who withdrew consent, whose window shut, and who no longer qualifies."""
+    verdicts = [] if verdict is None else [row("m1", verdict)]
+
+    assert withheld([Waiting("m1")], verdicts) == (set() if verdict == "send" else {"m1"})
+    assert withheld([], verdicts) == set()
+
+
 def test_drafts_wait_for_a_person_by_policy_by_caution_and_when_in_doubt() -> None:
     """`review: all`, an unusual audience, and a campaign that no policy is known of."""
     drafted = [Waiting("a", "free"), Waiting("b", "strict"), Waiting("c", "odd"), Waiting("d", "unknown")]
@@ -99,7 +118,7 @@ def test_drafts_wait_for_a_person_by_policy_by_caution_and_when_in_doubt() -> No
 @dataclasses.dataclass(frozen=True)
 class GateRun:
     stage: str
-    results: list[dict[str, Any]]
+    results: list[dict[str, Any]] = dataclasses.field(default_factory=list)
     passed: bool = True
 
 
@@ -120,3 +139,24 @@ def test_a_tick_is_decided_once_its_audience_gate_passes() -> None:
     assert not is_decided([GateRun("score", []), GateRun("decide_tests", [])])
     assert not is_decided([passed, failed])
     assert is_decided([failed, passed, GateRun("draft", [], passed=False)])
+
+
+@pytest.mark.parametrize(
+    ("gates", "decided"),
+    [
+        ([GateRun("ingest"), GateRun("decide")], True),
+        ([GateRun("decide", passed=False), GateRun("decide")], True),
+        ([GateRun("decide", passed=False)], False),
+        ([GateRun("ingest", passed=False)], False),
+        ([GateRun("decide_tests")], False),
+        ([], False),
+    ],
+)
+def test_nothing_is_withdrawn_by_verdicts_that_passed_no_gate(gates: list[GateRun], decided: bool) -> None:
+    as_of = datetime(2026, 9, 1, 9)
+    if decided:
+        require_decided(as_of, gates)
+        return
+
+    with pytest.raises(Refusal, match="the tick as of 2026-09-01 09:00:00 has not passed the gate decide"):
+        require_decided(as_of, gates)

@@ -59,7 +59,7 @@ vanished as (
         and latest.verdict in ('hold', 'lose', 'send')
         -- what has left, or may have left, is beyond recall
         and coalesce(messages.state, 'planned') in (
-            'planned', 'drafted', 'in_review', 'approved', 'deferred'
+            'planned', 'drafted', 'in_review', 'approved', 'claimed', 'deferred'
         )
 ),
 

@@ -27,7 +27,8 @@ judged as (
         candidates.message_id,
         case
             when
-                messages.state in ('sent', 'claimed', 'sending', 'unknown')
+                -- one that a worker holds has not left, and may be given back
+                messages.state in ('sent', 'sending', 'unknown')
                 then 'already_sent'
             when messages.state = 'rejected' then 'closed:rejected'
             when messages.state = 'cancelled'
