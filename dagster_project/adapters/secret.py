@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import secrets
 import stat
@@ -55,7 +56,19 @@ def _make(path: Path) -> None:
             file.flush()
             os.fsync(file.fileno())
         os.link(unfinished, path)
+        _keep_names(path)
     except FileExistsError:
         pass  # another process was first: its key counts
     finally:
         unfinished.unlink(missing_ok=True)
+
+
+def _keep_names(path: Path) -> None:
+    """Sync each folder above it, or a power cut could take the key away, and with it every link in the mails that had left."""
+    for folder in path.resolve().parents:
+        with contextlib.suppress(OSError):  # whoever may not read it did not make it
+            descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+            try:
+                os.fsync(descriptor)
+            finally:
+                os.close(descriptor)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import stat
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -27,6 +28,21 @@ def test_processes_that_start_at_once_agree_on_one_key(tmp_path: Path) -> None:
         keys = list(pool.map(lambda _: secret_keys(tmp_path, None)[0], range(32)))
 
     assert len(set(keys)) == 1
+
+
+def test_a_new_key_outlives_a_power_cut(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its octets are synced before it has its name, and every folder above it when it has."""
+    synced, sync = [], os.fsync
+
+    def noted(descriptor: int) -> None:
+        synced.append((Path(f"/proc/self/fd/{descriptor}").readlink(), (tmp_path / "home/secret.key").exists()))
+        sync(descriptor)
+
+    monkeypatch.setattr(os, "fsync", noted)
+    secret_keys(tmp_path / "home", None)
+
+    assert (synced[0][0].parent, synced[0][1]) == (tmp_path / "home", False)
+    assert synced[1:3] == [(tmp_path / "home", True), (tmp_path, True)]
 
 
 def test_two_homes_have_two_keys(tmp_path: Path) -> None:
