@@ -111,7 +111,12 @@ class SequenceStep(StrictModel):
         ge=1, le=20, description="a step from 1 to 20. Steps of one sequence count up from 1 without a gap"
     )
     wait_days: int = Field(
-        ge=0, le=365, description="a number of days from 0 to 365. The least time between the step before and this one"
+        ge=0,
+        le=365,
+        description="a number of days from 0 to 365. The least time from the delivery of an earlier step to this one",
+    )
+    exit_when: Annotated[str, Field(min_length=3, max_length=200, pattern=r"^\S")] | None = Field(
+        description="a SQL condition on columns of int_users_enriched, or null. Whoever meets it never gets this step"
     )
 
     @model_validator(mode="after")
@@ -170,7 +175,7 @@ class CampaignPolicy(StrictModel):
         ge=1, le=8760, description="a number of hours from 1 to 8760. Counted from triggered_at; later it is never sent"
     )
     sequence: SequenceStep | None = Field(
-        description="a mapping of name, step and wait_days, or null. Null: stands alone"
+        description="a mapping of name, step, wait_days and exit_when, or null. Null: stands alone"
     )
     holdout_share: float = Field(
         ge=0, le=0.5, description="a share from 0 to 0.5. People kept back at random to measure the effect"
@@ -233,7 +238,11 @@ def policies(manifest: Mapping[str, Any]) -> dict[str, CampaignPolicy]:
 
 
 def check_sequences(policies: Mapping[str, CampaignPolicy]) -> None:
-    """Steps of one sequence are 1, 2, … with one campaign each. Raises InputError naming the sequence."""
+    """Steps of one sequence are 1, 2, … with one campaign each. Raises InputError naming the sequence.
+
+    A campaign has one place and a step one campaign, so a sequence can't come back to where it was: a circle would have
+    to be written as a step that is taken twice.
+    """
     steps = sorted(
         (policy.sequence.name, policy.sequence.step, campaign_id)
         for campaign_id, policy in policies.items()

@@ -40,7 +40,7 @@ WELCOME: dict[str, Any] = {
     "reentry": "never",
     "send_window": {"from_hour": 9, "to_hour": 17, "weekdays": [1, 2, 3, 4, 5]},
     "expires_after_hours": 72,
-    "sequence": {"name": "onboarding", "step": 2, "wait_days": 2},
+    "sequence": {"name": "onboarding", "step": 2, "wait_days": 2, "exit_when": "activated_at is not null"},
     "holdout_share": 0.1,
     "variants": {"default": 1},
     "rollout_percent": 100,

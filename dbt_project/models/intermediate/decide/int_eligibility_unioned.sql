@@ -22,6 +22,10 @@ select * from {{ ref('int_eligibility__reentry') }}
 
 union all
 
+select * from {{ ref('int_eligibility__sequence') }}
+
+union all
+
 select * from {{ ref('int_eligibility__frequency_cap') }}
 
 union all

@@ -49,6 +49,7 @@ campaigns as (
         cast(policy ->> '$.sequence.step' as integer) as sequence_step,
         cast(policy ->> '$.sequence.wait_days' as integer)
             as sequence_wait_days,
+        policy ->> '$.sequence.exit_when' as sequence_exit_when,
         cast(policy ->> '$.holdout_share' as double) as holdout_share,
         policy ->> '$.variants' as variants,
         cast(policy ->> '$.rollout_percent' as integer) as rollout_percent,
