@@ -64,12 +64,26 @@ class Cap(StrictModel):
     )
 
 
-class Caps(StrictModel):
-    """Frequency caps that this campaign obeys."""
+_CAP = "a mapping of count and window_days, or null"
 
-    per_user: Cap = Field(
-        description="a mapping of count and window_days. Counts what a person received from all capped campaigns"
+
+class Caps(StrictModel):
+    """Frequency caps that this campaign obeys; each counts the marketing of all campaigns. Who isn't named has no cap."""
+
+    per_user: Cap | None = Field(default=None, description=f"{_CAP}. Counts what the person received")
+    per_account: Cap | None = Field(default=None, description=f"{_CAP}. Counts what all people of the account received")
+    per_message_type: Cap | None = Field(
+        default=None, description=f"{_CAP}. Counts what the person received of this message type"
     )
+    per_channel: Cap | None = Field(
+        default=None, description=f"{_CAP}. Counts what the person received through this channel"
+    )
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        if not any(getattr(self, scope) for scope in type(self).model_fields):
+            raise contradiction("per_user", None, "a mapping of count and window_days where no other cap is given")
+        return self
 
 
 class AfterDays(StrictModel):
@@ -164,7 +178,12 @@ class CampaignPolicy(StrictModel):
         description="a list of snake_case fact names, each once. Without one of them the message is held",
         json_schema_extra={"uniqueItems": True},
     )
-    caps: Caps | None = Field(description="a mapping of per_user, or null. Null: no cap holds this campaign back")
+    caps: Caps | None = Field(
+        description="a mapping of per_user, per_account, per_message_type, per_channel, or null. Null: no cap of its own"
+    )
+    quota_per_run: Annotated[int, Field(ge=1, le=1_000_000)] | None = Field(
+        description="a number of messages from 1 to 1000000, or null. The most sends of this campaign in one tick"
+    )
     reentry: AfterDays | Literal["never", "each_occurrence"] = Field(
         description="never, each_occurrence or {after_days: 1 to 3650}. When a person may get the campaign again"
     )
@@ -205,6 +224,10 @@ class CampaignPolicy(StrictModel):
         if self.legal_basis == "transactional" and self.caps is not None:
             raise contradiction(
                 "caps", self.caps.model_dump(), "null, since a transactional message is owed to everyone"
+            )
+        if self.legal_basis == "transactional" and self.quota_per_run is not None:
+            raise contradiction(
+                "quota_per_run", self.quota_per_run, "null, since a transactional message is owed to everyone"
             )
         if self.mode == "autonomous" and self.review != "all":
             raise contradiction("review", self.review, "all, since mode is autonomous")

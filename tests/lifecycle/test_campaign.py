@@ -36,7 +36,13 @@ WELCOME: dict[str, Any] = {
     "review": "none",
     "priority": 70,
     "required_facts": ["next_setup_step"],
-    "caps": {"per_user": {"count": 2, "window_days": 7}},
+    "caps": {
+        "per_user": {"count": 2, "window_days": 7},
+        "per_account": {"count": 5, "window_days": 7},
+        "per_message_type": None,
+        "per_channel": None,
+    },
+    "quota_per_run": 500,
     "reentry": "never",
     "send_window": {"from_hour": 9, "to_hour": 17, "weekdays": [1, 2, 3, 4, 5]},
     "expires_after_hours": 72,
@@ -134,7 +140,20 @@ def trigger_node(name: str, meta: Mapping[str, Any], patch_path: str | None) -> 
             {"caps.per_user.count": 0},
             "caps.per_user.count: found 0, allowed is a number of messages from 1 to 100",
         ),
-        ({"caps": {}}, "caps.per_user: found nothing, allowed is a mapping of count and window_days"),
+        (
+            {"caps": {}},
+            "caps.per_user: found null, allowed is a mapping of count and window_days where no other cap is given",
+        ),
+        (
+            {"caps.per_account": 3},
+            "caps.per_account: found 3, allowed is a mapping of count and window_days, or null",
+        ),
+        (
+            {"caps.per_person": None},
+            "caps: found unknown key 'per_person' (did you mean 'per_user'?), allowed are per_user, per_account, "
+            "per_message_type, per_channel",
+        ),
+        ({"quota_per_run": 0}, "quota_per_run: found 0, allowed is a number of messages from 1 to 1000000, or null"),
         (
             {"reentry": "sometimes"},
             "reentry: found 'sometimes', allowed is never, each_occurrence or {after_days: 1 to 3650}",
@@ -176,7 +195,11 @@ def trigger_node(name: str, meta: Mapping[str, Any], patch_path: str | None) -> 
         ),
         (
             {"message_type": "billing", "legal_basis": "transactional", "holdout_share": 0},
-            f"caps: found {json.dumps(WELCOME['caps'])}, allowed is {OWED}",
+            f"caps: found {json.dumps(WELCOME['caps'])[:60]}…, allowed is {OWED}",
+        ),
+        (
+            {"message_type": "billing", "legal_basis": "transactional", "holdout_share": 0, "caps": None},
+            f"quota_per_run: found 500, allowed is {OWED}",
         ),
     ],
 )

@@ -33,6 +33,7 @@ campaigns as (
         cast(policy ->> '$.caps.per_user.count' as integer) as cap_count,
         cast(policy ->> '$.caps.per_user.window_days' as integer)
             as cap_window_days,
+        cast(policy ->> '$.quota_per_run' as integer) as quota_per_run,
         case
             when policy ->> '$.reentry.after_days' is not null
                 then 'after_days'
