@@ -100,7 +100,7 @@ def test_there_are_eleven_campaigns_and_seventeen_rules(manifest: Mapping[str, A
         for rule in (
             "consent", "suppression", "internal_user", "holdout_global", "holdout_campaign", "reentry",
             "frequency_cap", "rollout", "paused", "send_window", "expired", "missing_facts",
-            "sequence", "scoped_cap", "account_crowding", "quota",
+            "sequence", "scoped_cap", "account_crowding", "quota", "legal_basis", "risk",
         )
     }  # fmt: skip
 

@@ -104,6 +104,12 @@ class SendWindow(StrictModel):
         description="a list of ISO weekdays from 1 (Monday) to 7 (Sunday), each once. Local days",
         json_schema_extra={"uniqueItems": True},
     )
+    skip_holidays: bool = Field(
+        description="true or false. Whether public holidays of the account's country count as days without a window"
+    )
+    best_hour: bool = Field(
+        description="true or false. Whether it opens at the person's usual hour where past activity shows one within it"
+    )
 
     @model_validator(mode="after")
     def _check(self) -> Self:
@@ -188,7 +194,7 @@ class CampaignPolicy(StrictModel):
         description="never, each_occurrence or {after_days: 1 to 3650}. When a person may get the campaign again"
     )
     send_window: SendWindow | None = Field(
-        description="a mapping of from_hour, to_hour and weekdays, or null. Null: at any time"
+        description="a mapping of from_hour, to_hour, weekdays, skip_holidays and best_hour, or null. Null: at any time"
     )
     expires_after_hours: int = Field(
         ge=1, le=8760, description="a number of hours from 1 to 8760. Counted from triggered_at; later it is never sent"
@@ -231,6 +237,8 @@ class CampaignPolicy(StrictModel):
             )
         if self.mode == "autonomous" and self.review != "all":
             raise contradiction("review", self.review, "all, since mode is autonomous")
+        if self.risk == "high" and self.review != "all":
+            raise contradiction("review", self.review, "all, since risk is high")
         if len(set(self.required_facts)) < len(self.required_facts):
             raise contradiction("required_facts", list(self.required_facts), allowed_text(type(self), "required_facts"))
         return self

@@ -2,6 +2,14 @@ select * from {{ ref('int_eligibility__consent') }}
 
 union all
 
+select * from {{ ref('int_eligibility__legal_basis') }}
+
+union all
+
+select * from {{ ref('int_eligibility__risk') }}
+
+union all
+
 select * from {{ ref('int_eligibility__suppression') }}
 
 union all

@@ -44,6 +44,10 @@ campaigns as (
             as window_from_hour,
         cast(policy ->> '$.send_window.to_hour' as integer) as window_to_hour,
         policy ->> '$.send_window.weekdays' as window_weekdays,
+        cast(policy ->> '$.send_window.skip_holidays' as boolean)
+            as window_skips_holidays,
+        cast(policy ->> '$.send_window.best_hour' as boolean)
+            as window_prefers_usual_hour,
         cast(policy ->> '$.expires_after_hours' as integer)
             as expires_after_hours,
         policy ->> '$.sequence.name' as sequence_name,
