@@ -112,13 +112,17 @@ def trigger_node(name: str, meta: Mapping[str, Any], patch_path: str | None) -> 
         ),
         (
             {"send_window.until": 17},
-            "send_window: found unknown key 'until', allowed are from_hour, to_hour, weekdays, skip_holidays, "
-            "best_hour",
+            (
+                "send_window: found unknown key 'until', allowed are from_hour, to_hour, weekdays, skip_holidays, "
+                "best_hour"
+            ),
         ),
         (
             {"send_window": "always"},
-            "send_window: found 'always', allowed is a mapping of from_hour, to_hour, weekdays, skip_holidays and "
-            "best_hour, or null",
+            (
+                "send_window: found 'always', allowed is a mapping of from_hour, to_hour, weekdays, skip_holidays and "
+                "best_hour, or null"
+            ),
         ),
         ({"send_window.best_hour": "yes"}, "send_window.best_hour: found 'yes', allowed is true or false"),
         ({"send_window.skip_holidays": REQUIRED}, "send_window.skip_holidays: found nothing, allowed is true or false"),
@@ -161,8 +165,10 @@ def trigger_node(name: str, meta: Mapping[str, Any], patch_path: str | None) -> 
         ),
         (
             {"caps.per_person": None},
-            "caps: found unknown key 'per_person' (did you mean 'per_user'?), allowed are per_user, per_account, "
-            "per_message_type, per_channel",
+            (
+                "caps: found unknown key 'per_person' (did you mean 'per_user'?), allowed are per_user, per_account, "
+                "per_message_type, per_channel"
+            ),
         ),
         ({"quota_per_run": 0}, "quota_per_run: found 0, allowed is a number of messages from 1 to 1000000, or null"),
         (
