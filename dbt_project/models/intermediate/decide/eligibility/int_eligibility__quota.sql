@@ -52,7 +52,7 @@ judged as (
         case
             when in_run.is_over_quota then 'over_quota'
             when in_run.is_owed then null
-            when in_run.place > {{ per_run if per_run is not none else 'null' }}
+            when in_run.place > {{ 'null' if per_run is none else per_run }}
                 then 'over_run_quota'
         end as reason
     from candidates
