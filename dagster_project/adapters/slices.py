@@ -15,6 +15,7 @@ from dagster_project.lifecycle.reading import Probe
 from dagster_project.lifecycle.selects import EVERYTHING, PERSON, PERSON_ID, Demand, Selects, own
 from dagster_project.lifecycle.tracing import NOTHING_TRACED, Tracer
 
+MUCH = 50_000  # rows
 MOST_VALUES = 20_000  # of a column; beyond, a list of them costs more than reading the relation
 
 
@@ -26,11 +27,10 @@ class Connection(Protocol):
 
 @contextlib.contextmanager
 def open_slices(
-    warehouse: Warehouse, queries: Mapping[str, str], *, is_built: bool, landed: Mapping[str, pa.Table]
+    warehouse: Warehouse, columns: Mapping[str, list[str]], queries: Mapping[str, str], *, is_built: bool, landed: Mapping[str, pa.Table]
 ) -> Iterator[Slices]:
     """Slices of one warehouse for the `with`. Where its models are built for these queries' time they are read as they
     stand; else all but what was landed, and the seeds, is made from the SQL. `landed` replaces tables of `raw`."""
-    columns = warehouse.columns()
     stored = {name: name if "." in name else f'main."{name}"' for name in columns if is_built or name not in queries}
     with warehouse.connect() as connection:
         for name, table in landed.items():
@@ -45,11 +45,12 @@ class Slices:
     def __init__(self, connection: Connection, selects: Selects, stored: Mapping[str, str]) -> None:
         self.connection = connection
         self.selects = selects
-        self.stored = stored
+        self.stored = {selects.same(node): name for node, name in stored.items()}
         self._tracer = Tracer(selects)
         self._count = 0
         self._prefix = f'slice_{id(self)}_'
         self._made: dict[tuple[str, Demand], list[tuple[frozenset[str], str]]] = {}
+        self._much: set[str] = set()
         self._values: dict[tuple[str, Demand, str], frozenset[object] | None] = {}
         self._witnesses: dict[tuple[str, str, frozenset[object]], Demand] = {}
 
@@ -69,9 +70,11 @@ class Slices:
         """
         node = self.selects.same(node)
         demand = self._settled(node, demand)
+        if not self.selects.is_about_people(node):
+            demand = EVERYTHING  # one table serves all; who asked joins or filters by what it asked for
         known = self._made.setdefault((node, demand), [])
         for there, name in known:
-            if trace <= there:
+            if trace <= there and (trace or not there):  # a plain `select *` must not find the traces' columns
                 return name
         name = self._make(node, demand, trace)
         known.append((trace, name))
@@ -83,7 +86,7 @@ class Slices:
         key = (node, self._settled(node, demand), column)
         if key not in self._values:
             rows = self.connection.execute(
-                f'select distinct "{column}" from {self.table(node, demand)}'
+                f'select distinct "{column}" from (select * from {self.table(node, demand)}{self._where(node, key[1])})'
                 f' where "{column}" is not null limit {MOST_VALUES + 1}'
             ).fetchall()
             found = frozenset(row[0] for row in rows) if len(rows) <= MOST_VALUES else None
@@ -103,45 +106,55 @@ class Slices:
     def _make(self, node: str, demand: Demand, trace: frozenset[str]) -> str:
         if trace and self._tracer.is_base(node):
             return self._create(self._tracer.base(node, self.table(node, demand), trace))
-        if trace and not demand:
-            return self._create(self._tracer.whole(node, self.table(node), trace))
         if node in self.stored and not (trace and self._tracer.reaches_base(node)):
-            return self._create(f"select * from {self.stored[node]}{self._where(node, demand)}", is_view=not demand)
+            return self._cut(node, demand)
         if node not in self.selects.nodes:
             raise KeyError(node)
         pushed = self.selects.push(node, demand, self.values)
+        if trace and (not demand or not pushed):
+            return self._create(self._tracer.whole(node, self.table(node, demand), trace), is_much=True)
         needs: Mapping[str, frozenset[str]] = {}
         if trace:
             tree, needs = self._tracer.traced(node, trace)
         else:
             tree = self.selects.nodes[node].copy()
         nested = {id(table) for table in tree.find_all(exp.Table)} - {id(table) for table in own(tree, exp.Table)}
-        for table in list(tree.find_all(exp.Table)):
-            if not isinstance(table.this, exp.Identifier):
-                continue
+        is_much = False
+        for table in self.selects.tables(tree):
             alias = table.name if node in self.selects.branches else table.alias
             source = self.selects.same(table.name)
             part = pushed.get(alias, EVERYTHING) if id(table) not in nested or node in self.selects.branches else EVERYTHING
             part = self._witnessed(node, alias, source, part)
-            table.set("this", exp.to_identifier(self.table(source, part, needs.get(alias, NOTHING_TRACED))))
-        sql = tree.sql(dialect=self.selects.dialect)
+            made = self.table(source, part, needs.get(alias, NOTHING_TRACED))
+            is_much = is_much or made in self._much
+            table.set("this", exp.to_identifier(made))
+        sql = f"select * from ({tree.sql(dialect=self.selects.dialect)}){self._where(node, demand)}"
+        if is_much and not trace and node not in self.selects.models:
+            return self._create(sql, is_much=True)
+        return self._create(sql)
+
+    def _cut(self, node: str, demand: Demand) -> str:
+        """What is stored of a node; copied only where it is little, because much is better read in place each time."""
+        sql = f"select * from {self.stored[node]}{self._where(node, demand)}"
         if demand:
-            return self._create(f"select * from ({sql}){self._where(node, demand)}")
-        return self._create(sql, is_view=not trace and not self._is_kept(node))
+            ((count,),) = self.connection.execute(f"select count(*) from ({sql})").fetchall()
+            return self._create(sql, is_much=count > MUCH)
+        return self._create(sql, is_much=True)
 
     def prepare(self, demand: Demand, probes: Iterable[Probe]) -> None:
         """Make what several probes will trace in other models once for all of them."""
         asked: dict[str, set[str]] = {}
-        for probe in probes:
-            for model, columns in self._tracer.of_models(probe.node, probe.trace).items():
-                asked.setdefault(model, set()).update(columns)
-        for model, columns in asked.items():
+        waiting = [(probe.node, probe.trace) for probe in probes]
+        while waiting:
+            node, trace = waiting.pop()
+            for model, columns in self._tracer.of_models(node, trace).items():
+                if not columns <= asked.setdefault(model, set()):
+                    asked[model] |= columns
+                    waiting.append((model, frozenset(asked[model])))
+        order = list(self.selects.nodes)  # as they were compiled: what a model reads stands before it
+        for model in sorted(asked, key=order.index):
             if self.selects.personal_column(model) == PERSON_ID:
-                self.table(model, demand, frozenset(columns))
-
-    def _is_kept(self, node: str) -> bool:
-        """Models that many read are made once; what is inside of one is left to the engine to put together."""
-        return "/" not in node and "#" not in node and not node.startswith("stg_")
+                self.table(model, demand, frozenset(asked[model]))
 
     def _where(self, node: str, demand: Demand) -> str:
         parts = [
@@ -151,10 +164,13 @@ class Slices:
         ]
         return f" where {' and '.join(parts)}" if parts else ""
 
-    def _create(self, sql: str, *, is_view: bool = False) -> str:
+    def _create(self, sql: str, *, is_much: bool = False) -> str:
+        """A table; of much only a view, so that the engine reads no more of it than who asks for it needs."""
         self._count += 1
         name = f"{self._prefix}{self._count}"
-        self.connection.execute(f"create temp {'view' if is_view else 'table'} {name} as {sql}")
+        self.connection.execute(f"create temp {'view' if is_much else 'table'} {name} as {sql}")
+        if is_much:
+            self._much.add(name)
         return name
 
     def _witnessed(self, node: str, alias: str, source: str, part: Demand) -> Demand:

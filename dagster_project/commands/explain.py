@@ -11,7 +11,7 @@ from dagster_project.home import Home
 from dagster_project.ledger.rows import Message
 from dagster_project.lifecycle.errors import InputError
 from dagster_project.lifecycle.explanation import campaign_answer, named_conditions
-from dagster_project.lifecycle.reading import Prober, told
+from dagster_project.lifecycle.reading import Probe, Prober, told
 from dagster_project.lifecycle.selects import PERSON, PERSON_ID, Demand
 
 TRIGGERS = "path:models/intermediate/score/triggers"
@@ -65,14 +65,15 @@ def _answers(moment: Moment, user_id: str, campaigns: Sequence[str]) -> list[dic
     for campaign in campaigns:
         model = f"{TRIGGER}{campaign}"
         names[campaign] = named_conditions(model, moment.queries[model])
-        probes[campaign] = prober.probe(f"{model}/conditions", names[campaign])
+        probes[campaign] = prober.probe(f"{model}/conditions", *names[campaign])
     decisions = {
         row["campaign_id"]: row
         for row in sorted(moment.slices.rows("int_verdicts", _only(user_id)), key=_when)
         if row[PERSON_ID] == user_id
     }
-    rules = _rules(moment, prober, user_id) if any(campaign in decisions for campaign in campaigns) else {}
-    moment.slices.prepare(_only(user_id), [probe for probe in probes.values() if probe])
+    judging = _judging(moment, prober) if any(campaign in decisions for campaign in campaigns) else {}
+    moment.slices.prepare(_only(user_id), [probe for probe in (*probes.values(), *judging.values()) if probe])
+    rules = _rules(moment, judging, user_id) if judging else {}
     contests = _contests(moment, prober, user_id) if rules else {}
     answers = []
     for campaign in campaigns:
@@ -106,18 +107,23 @@ def _when(decision: Mapping[str, Any]) -> tuple[datetime, str]:
     return decision["triggered_at"], decision["message_id"]
 
 
-def _rules(moment: Moment, prober: Prober, user_id: str) -> dict[str, list[dict[str, Any]]]:
-    """By message: what each rule said, in order of precedence, and what it read to say so."""
-    numbers: dict[tuple[str, str], dict[str, Any]] = {}
+def _judging(moment: Moment, prober: Prober) -> dict[str, Probe | None]:
+    """By rule, a probe of what its reason is made of."""
+    found: dict[str, Probe | None] = {}
     for model in moment.rules:
         origin = prober.origin(model, "reason")
-        probe = prober.probe(origin[0], [origin[1]], is_rule=True) if origin else None
-        if origin is None or probe is None:
-            continue
-        for row in moment.slices.rows(probe.node, _rows_of(user_id), probe.trace):
-            if "message_id" in row:
-                key = row["message_id"], model.removeprefix(RULE)
-                numbers[key] = told(probe.readings[origin[1]], row, moment.as_of)
+        found[model.removeprefix(RULE)] = prober.probe(*origin, is_rule=True) if origin else None
+    return found
+
+
+def _rules(moment: Moment, judging: Mapping[str, Probe | None], user_id: str) -> dict[str, list[dict[str, Any]]]:
+    """By message: what each rule said, in order of precedence, and what it read to say so."""
+    numbers: dict[tuple[str, str], dict[str, Any]] = {}
+    for rule, probe in judging.items():
+        for row in moment.slices.rows(probe.node, _rows_of(user_id), probe.trace) if probe else ():
+            if probe and "message_id" in row:
+                (reading,) = probe.readings.values()
+                numbers[row["message_id"], rule] = told(reading, row, moment.as_of)
     listed = {row["rule"]: row for row in moment.slices.rows("eligibility_rules")}
     found: dict[str, list[dict[str, Any]]] = {}
     untold = {"sql": None, "checks": [], "reads": []}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 
 from dagster_project.adapters.slices import Slices, open_slices
@@ -60,30 +60,29 @@ def at_moment(home: Home, as_of: datetime | None) -> Iterator[Moment]:
             raise InputError(f"{home.path}: no tick of pack {home.pack.name} yet; `postrider run` makes one")
     as_of = as_of or tick.as_of
     queries = home.models.queries(as_of)
-    # Only a finished tick leaves models that agree with each other; the warehouse may also hold another pack's.
-    is_built = tick.status == "done" and _built_at(home) == tick.as_of == as_of
+    columns = home.warehouse.columns()
+    is_built = tick.as_of == as_of and _is_built(home, tick, columns)
     landed = {}
     if not is_built:
-        _refuse_other_rows(home)
+        _refuse_other_rows(home, columns)
         with home.ledger() as ledger:  # what the last tick itself did is history for every later moment
             landed = ledger.land(home.pack.name)
-    with open_slices(home.warehouse, queries, is_built=is_built, landed=landed) as slices:
+    with open_slices(home.warehouse, columns, queries, is_built=is_built, landed=landed) as slices:
         moment = Moment(as_of, tick, queries, slices)
         _refuse_before_data(home, moment)
         yield moment
 
 
-def _built_at(home: Home) -> datetime | None:
-    """The time of the candidates in the warehouse; None when there are none."""
-    if not home.warehouse.counts(["int_verdicts"]).get("int_verdicts"):
-        return None
-    return home.warehouse.rows("select max(as_of) as as_of from int_verdicts")[0]["as_of"]
+def _is_built(home: Home, tick: TickRow, columns: Mapping[str, Sequence[str]]) -> bool:
+    """Do the warehouse's models stand as that tick left them, all of the same time and of its pack?"""
+    if tick.status != "done" or "int_verdicts" not in columns:
+        return False
+    return home.warehouse.rows("select max(as_of) as as_of from int_verdicts")[0]["as_of"] == tick.as_of
 
 
-def _refuse_other_rows(home: Home) -> None:
+def _refuse_other_rows(home: Home, columns: Mapping[str, Sequence[str]]) -> None:
     """InputError unless the landed rows have this pack's columns."""
-    landed = home.warehouse.columns()
-    if any(column not in landed.get(f"raw.{table.name}", ()) for table in home.pack.tables for column in table.columns):
+    if any(name not in columns.get(f"raw.{table.name}", ()) for table in home.pack.tables for name in table.columns):
         raise InputError(
             f"{home.warehouse.path}: holds no rows of pack {home.pack.name};"
             f" `postrider run --source {home.pack.name}` lands them again"

@@ -15,7 +15,7 @@ from typing import Any
 
 from sqlglot import exp
 
-from dagster_project.lifecycle.selects import Selects, Source, is_aggregate, own
+from dagster_project.lifecycle.selects import Selects, Source, is_aggregate, model_of, named, own
 from dagster_project.lifecycle.tracing import traced_name
 
 MOST_ROWS = 5  # of those behind a value that are shown, newest first
@@ -98,7 +98,7 @@ class Prober:
             node, column = found[0].node, found[1]
         return None
 
-    def probe(self, node: str, columns: Sequence[str], *, is_rule: bool = False) -> Probe | None:
+    def probe(self, node: str, *columns: str, is_rule: bool = False) -> Probe | None:
         """A probe of these columns; None where the node is no plain select, so that nothing can be added to it.
 
         For a rule the rows behind what it reads of the candidate itself are left out: the conditions have told them.
@@ -114,7 +114,7 @@ class Prober:
             sql = expression.sql(dialect=self._selects.dialect, comments=False)
             if sql not in added:
                 added[sql] = f"probe {len(added)}"
-                tree.append("expressions", exp.alias_(expression.copy(), added[sql], quoted=True))
+                tree.append("expressions", named(expression.copy(), added[sql]))
             return added[sql]
 
         def reads_of(expression: exp.Expression) -> tuple[tuple[str, str], ...]:
@@ -155,7 +155,7 @@ class Prober:
     def contest(self, model: str, key: str) -> Contest | None:
         """The first window of a model that orders rows with this key within groups; None when it has none."""
         for node, tree in list(self._selects.nodes.items()):
-            if node.partition("/")[0] != model or not isinstance(tree, exp.Select) or self._selects.is_grouped(node):
+            if model_of(node) != model or not isinstance(tree, exp.Select) or self._selects.is_grouped(node):
                 continue
             if key not in dict(self._selects.projections(node)):
                 continue
@@ -170,9 +170,9 @@ class Prober:
     def _contest(self, node: str, tree: exp.Select, group: Sequence[exp.Expression], order: exp.Expression) -> Contest:
         place = exp.Window(this=exp.RowNumber(), partition_by=[one.copy() for one in group], order=order.copy())
         names = [(self.text(one.this), f"order {number}") for number, one in enumerate(order.expressions)]
-        made = [exp.alias_(one.this.copy(), name, quoted=True) for one, (_, name) in zip(order.expressions, names, strict=True)]
-        made.append(exp.alias_(exp.Tuple(expressions=[one.copy() for one in group]), "group", quoted=True))
-        made.append(exp.alias_(place, "position", quoted=True))
+        made = [named(one.this.copy(), name) for one, (_, name) in zip(order.expressions, names, strict=True)]
+        made.append(named(exp.Tuple(expressions=[one.copy() for one in group]), "group"))
+        made.append(named(place, "position"))
         for one in made:
             tree.append("expressions", one)
         name = f"{node}?contest"

@@ -18,6 +18,7 @@ from sqlglot.errors import SqlglotError
 
 from dagster_project.lifecycle.errors import InputError
 
+STAGING = "stg_"  # views, in dbt as well
 PERSON_ID = "user_id"  # the source contract's name, in every relation
 PERSON = "@person"  # a demand for the rows of these people, whatever column tells whose they are
 _AGGREGATES = frozenset({"list", "string_agg", "histogram", "mode", "any_value", "first", "last"})
@@ -51,17 +52,21 @@ class Selects:
         self.columns = cache(self._columns)
         self.sources = cache(self._sources)
         self.is_personal = cache(self._is_personal)
+        self.is_about_people = cache(self._is_about_people)
         for model, sql in compiled.items():
             try:
                 tree = sqlglot.parse_one(sql, dialect=dialect)
             except SqlglotError as error:
                 raise InputError(f"{model}: not SQL: {' '.join(str(error).split())[:200]}") from error
             if isinstance(tree, exp.Query):
+                for part in tree.walk():
+                    part._meta = part.comments = None  # noqa: SLF001 - where each part stood; half of the time of a copy
                 self._add(model, tree, {})
+        self.models = frozenset(self.same(model) for model in compiled if not model.startswith(STAGING))
 
     def _add(self, name: str, query: exp.Query, scope: Mapping[str, str]) -> None:
         scope = dict(scope)
-        model = name.partition("/")[0].partition("#")[0]
+        model = model_of(name)
         with_ = query.args.get("with_")
         if with_ is not None:
             query.set("with_", None)
@@ -73,7 +78,7 @@ class Selects:
                 scope[cte.alias] = inner
         if isinstance(query, exp.Subquery):
             query = query.unnest()
-        if isinstance(query, exp.SetOperation):
+        if isinstance(query, exp.SetOperation) and any(query.find_all(exp.Table)):
             self._add_branches(name, query, scope)
             return
         for table in query.find_all(exp.Table):
@@ -146,6 +151,8 @@ class Selects:
             return tuple(self._leaves.get(name, ()))
         if name in self.branches:
             return self.columns(self.same(self.branches[name][0]))
+        if not isinstance(self.nodes[name], exp.Select):  # a union of constants
+            return tuple(self.nodes[name].named_selects)
         return tuple(column for column, _ in self.projections(name))
 
     def projections(self, name: str) -> Iterator[tuple[str, exp.Expression]]:
@@ -163,10 +170,12 @@ class Selects:
                     continue
                 for column in source.columns:
                     if column not in left_out:
-                        yield column, replaced.get(column) or exp.column(column, source.alias, quoted=True)
+                        yield column, replaced.get(column) or _column(column, source.alias)
 
     def definition(self, name: str, column: str) -> exp.Expression | None:
-        """The expression that a select gives this column."""
+        """The expression that a select gives this column; None where there is no such column, or no select."""
+        if not isinstance(self.nodes[name], exp.Select):
+            return None
         return next((made for found, made in self.projections(name) if found == column), None)
 
     def resolve(self, name: str, column: exp.Column) -> tuple[Source, str] | None:
@@ -203,6 +212,18 @@ class Selects:
             else:
                 keys.append(key)
         return keys
+
+    def _is_about_people(self, name: str) -> bool:
+        """Is anything of this node made of rows about people or their accounts? What isn't is small, and the same for all."""
+        name = self.same(name)
+        if name not in self.nodes:
+            return not {PERSON_ID, "account_id"}.isdisjoint(self.columns(name))
+        return any(self.is_about_people(table.name) for table in self.tables(self.nodes[name]))
+
+    @staticmethod
+    def tables(tree: exp.Expression) -> list[exp.Table]:
+        """The relations that a node reads, also in queries nested in it; functions in `from` are none."""
+        return [table for table in tree.find_all(exp.Table) if isinstance(table.this, exp.Identifier)]
 
     # ---------------------------------------------------------------- whose row is it?
 
@@ -249,7 +270,7 @@ class Selects:
         """The demand on each source, by alias (by branch for a union), that `demand` leaves; sources not named are read whole."""
         if name in self.branches:
             return self._push_branches(name, demand)
-        if not demand or not _may_be_cut(self.nodes[name]):
+        if not isinstance(self.nodes[name], exp.Select) or not _may_be_cut(self.nodes[name]):
             return {}
         wanted = self._start(name, demand)
         is_cut_by = [part for part in wanted if self._splits(name, part)]
@@ -259,8 +280,10 @@ class Selects:
         pushed: dict[str, dict[str, frozenset[object]]] = {}
         for alias, column, allowed in is_cut_by:
             pushed.setdefault(alias, {})[column] = allowed
-        if pushed:
-            self._add_constants(name, pushed)
+        if demand and not pushed:
+            return {}
+        self._add_constants(name, pushed)
+        if demand:
             self._spread(name, pushed, values)
         return {alias: frozenset(parts.items()) for alias, parts in pushed.items()}
 
@@ -335,7 +358,7 @@ class Selects:
             column = part.this
             given = [part.expression] if isinstance(part, exp.EQ) else part.expressions if isinstance(part, exp.In) else []
             resolved = self.resolve(name, column) if isinstance(column, exp.Column) else None
-            if resolved is None or resolved[0].node is None or not given:
+            if resolved is None or resolved[0].node is None or not self.is_about_people(resolved[0].node) or not given:
                 continue
             if not all(isinstance(one, exp.Literal) and one.is_string for one in given):
                 continue
@@ -404,6 +427,16 @@ class Selects:
                         yield one[0].alias, one[1], two[0].alias, two[1]
 
 
+def model_of(node: str) -> str:
+    """The model that a node is a part of."""
+    return node.partition("/")[0].partition("#")[0].partition("?")[0]
+
+
+def named(expression: exp.Expression, name: str) -> exp.Alias:
+    """An expression as a column of this name, whatever characters are in it."""
+    return exp.Alias(this=expression, alias=exp.Identifier(this=name, quoted=True))
+
+
 def conjuncts(condition: exp.Expression | None) -> list[exp.Expression]:
     """The parts that all must hold."""
     if condition is None:
@@ -427,6 +460,10 @@ def is_aggregate(node: exp.Expression) -> bool:
         return True
     name = node.name if isinstance(node, exp.Anonymous) else node.key if isinstance(node, exp.Func) else ""
     return name.lower() in _AGGREGATES
+
+
+def _column(name: str, table: str) -> exp.Column:
+    return exp.Column(this=exp.Identifier(this=name, quoted=True), table=exp.Identifier(this=table, quoted=True))
 
 
 def _whole_relation(query: exp.Query) -> str | None:

@@ -13,9 +13,9 @@ from functools import cache
 import sqlglot
 from sqlglot import exp
 
-from dagster_project.lifecycle.selects import Selects, Source, conjuncts, is_aggregate, own
+from dagster_project.lifecycle.selects import STAGING, Selects, Source, conjuncts, is_aggregate, model_of, named, own
 
-BASE = "stg_"
+CANDIDATES = "int_candidates_unioned"  # what is decided on: its own evidence is that of its trigger's conditions
 ROW = "*"  # asked for instead of a column: the row as such
 NOTHING_TRACED: frozenset[str] = frozenset()
 _NONE = "cast([] as varchar[])"
@@ -38,13 +38,15 @@ class Tracer:
     @staticmethod
     def is_base(node: str) -> bool:
         """A relation of the source contract or of the ledger: its rows are what was received."""
-        return node.startswith(BASE)
+        return node.startswith(STAGING)
 
     def _reaches_base(self, node: str) -> bool:
         """Does anything of this node come from landed rows?"""
         node = self._selects.same(node)
         if self.is_base(node):
             return True
+        if node == self._selects.same(CANDIDATES):
+            return False
         if node not in self._selects.nodes:
             return False
         if node in self._selects.branches:
@@ -58,14 +60,14 @@ class Tracer:
         """The SQL of a landed relation in which each row is its own evidence."""
         shown = [column for column in self._selects.columns(node) if column not in _WITHHELD]
         fields = ", ".join(f"'{column}': landed.\"{column}\"" for column in shown)
-        relation = node.partition("/")[0]
+        relation = model_of(node)
         row = f"[cast(json_object('relation', '{relation}', 'row', to_json({{{fields}}})) as varchar)]"
         behind = ", ".join(f'{row} as "{traced_name(column)}"' for column in sorted(trace))
         return f"select landed.*, {behind} from {table} as landed"
 
     def whole(self, node: str, table: str, trace: Iterable[str]) -> str:
         """The SQL of a relation that was made of everybody's rows: these are too many to tell, and no person's own."""
-        row = f"""['{{"relation": "{node.partition("/")[0]}", "row": null}}']"""
+        row = f"""['{{"relation": "{model_of(node)}", "row": null}}']"""
         behind = ", ".join(f'{row} as "{traced_name(column)}"' for column in sorted(trace))
         return f"select made.*, {behind} from {table} as made"
 
@@ -78,7 +80,7 @@ class Tracer:
             source = self._selects.same(sources.get(alias) or alias)
             if not columns or self.is_base(source):
                 continue
-            if source.partition("/")[0] == node.partition("/")[0]:
+            if model_of(source) == model_of(node):
                 for model, more in self.of_models(source, columns).items():
                     asked.setdefault(model, set()).update(more)
             else:
@@ -99,8 +101,8 @@ class Tracer:
         behind = []
         for column in trace:
             sql = self._behind(node, made.get(column), needs, is_many=is_many)
-            behind.append(exp.alias_(self._parsed(sql), traced_name(column), quoted=True))
-        tree.set("expressions", [exp.alias_(one.copy(), name, quoted=True) for name, one in columns] + behind)
+            behind.append(named(self._parsed(sql), traced_name(column)))
+        tree.set("expressions", [named(one.copy(), name) for name, one in columns] + behind)
         if is_distinct:
             tree.set("distinct", None)
             tree.set("group", exp.Group(expressions=[exp.Literal.number(n + 1) for n in range(len(columns))]))
@@ -129,7 +131,9 @@ class Tracer:
         self, node: str, made: exp.Expression | None, needs: dict[str, set[str]], *, is_many: bool
     ) -> str:
         if made is None:
-            rows = self._of_rows(node, self._selects.sources(node)[:1], needs)
+            first, *joined = self._selects.sources(node)
+            landed = [source for source in joined if source.node and self.is_base(source.node)]
+            rows = self._of_rows(node, [first, *landed], needs)
             return _flat(rows) if is_many else rows
         calls = [one for one in own(made) if is_aggregate(one) and not isinstance(one.parent, exp.Window)]
         if not is_many or not calls:
@@ -186,8 +190,10 @@ class Tracer:
         for column in columns:
             resolved = self._selects.resolve(node, column) if isinstance(column, exp.Column) else None
             if resolved and self._is_traced(resolved[0]):
-                needs.setdefault(resolved[0].alias, set()).add(resolved[1])
-                found[resolved[0].alias, resolved[1]] = None
+                is_key = resolved[0].columns[:1] == (resolved[1],)  # there because its row is
+                asked = ROW if is_key else resolved[1]
+                needs.setdefault(resolved[0].alias, set()).add(asked)
+                found[resolved[0].alias, asked] = None
         return _together([f'coalesce("{alias}"."{traced_name(column)}", {_NONE})' for alias, column in found])
 
     def _of_rows(self, node: str, sources: Iterable[Source], needs: dict[str, set[str]]) -> str:
