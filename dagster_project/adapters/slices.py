@@ -111,7 +111,7 @@ class Slices:
         if node not in self.selects.nodes:
             raise KeyError(node)
         pushed = self.selects.push(node, demand, self.values)
-        if trace and (not demand or not pushed):
+        if trace and self.selects.is_about_people(node) and (not demand or not pushed):
             return self._create(self._tracer.whole(node, self.table(node, demand), trace), is_much=True)
         needs: Mapping[str, frozenset[str]] = {}
         if trace:

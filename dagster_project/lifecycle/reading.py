@@ -205,6 +205,8 @@ class Prober:
         """(name, expression) of what is read: aggregates and columns, what is computed to be compared, a flag's whole row."""
         inside: set[int] = set()  # parts that are told by what they are part of
         for comparison in own(made, *_COMPARISONS, exp.Between):
+            if self._turns(comparison) is not None:
+                continue  # the moment at which it turns says more
             for side in (comparison.this, comparison.args.get("expression")):
                 if side is None or not self._is_computed(side):
                     continue
