@@ -217,7 +217,9 @@ def explain(
 
     if summary:
         if campaign is None or user is not None:
-            raise InputError("--summary: found " + ("--user" if user else "no --campaign") + "; allowed is --campaign alone")
+            raise InputError(
+                "--summary: found " + ("--user" if user else "no --campaign") + "; allowed is --campaign alone"
+            )
         _show(funnel(_home(source), campaign, _time(as_of)), as_json, explain_report.show_funnel)
         return
     if user is None:

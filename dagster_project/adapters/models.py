@@ -136,7 +136,9 @@ class Models:
         with contextlib.suppress(OSError, ValueError):
             found = json.loads(kept.read_text())
             if found["key"] == key:
-                return {name: sql.replace(found["time"], as_of.isoformat(sep=" ")) for name, sql in found["models"].items()}
+                return {
+                    name: sql.replace(found["time"], as_of.isoformat(sep=" ")) for name, sql in found["models"].items()
+                }
         first, second = (self.compiled(DECIDING, time) for time in _EXAMPLE_TIMES)
         one, other = (time.isoformat(sep=" ") for time in _EXAMPLE_TIMES)
         if {name: sql.replace(one, other) for name, sql in first.items()} != second:

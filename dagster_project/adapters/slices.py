@@ -10,7 +10,6 @@ import pyarrow as pa
 from sqlglot import exp
 
 from dagster_project.adapters.warehouse import Warehouse
-
 from dagster_project.lifecycle.reading import Probe
 from dagster_project.lifecycle.selects import EVERYTHING, PERSON, PERSON_ID, Demand, Selects, own
 from dagster_project.lifecycle.tracing import NOTHING_TRACED, Tracer
@@ -27,7 +26,12 @@ class Connection(Protocol):
 
 @contextlib.contextmanager
 def open_slices(
-    warehouse: Warehouse, columns: Mapping[str, list[str]], queries: Mapping[str, str], *, is_built: bool, landed: Mapping[str, pa.Table]
+    warehouse: Warehouse,
+    columns: Mapping[str, list[str]],
+    queries: Mapping[str, str],
+    *,
+    is_built: bool,
+    landed: Mapping[str, pa.Table],
 ) -> Iterator[Slices]:
     """Slices of one warehouse for the `with`. Where its models are built for these queries' time they are read as they
     stand; else all but what was landed, and the seeds, is made from the SQL. `landed` replaces tables of `raw`."""
@@ -48,7 +52,7 @@ class Slices:
         self.stored = {selects.same(node): name for node, name in stored.items()}
         self._tracer = Tracer(selects)
         self._count = 0
-        self._prefix = f'slice_{id(self)}_'
+        self._prefix = f"slice_{id(self)}_"
         self._made: dict[tuple[str, Demand], list[tuple[frozenset[str], str]]] = {}
         self._much: set[str] = set()
         self._values: dict[tuple[str, Demand, str], frozenset[object] | None] = {}
@@ -86,7 +90,7 @@ class Slices:
         key = (node, self._settled(node, demand), column)
         if key not in self._values:
             rows = self.connection.execute(
-                f'select distinct "{column}" from (select * from {self.table(node, demand)}{self._where(node, key[1])})'
+                f'select distinct "{column}" from (select * from {self.table(node, demand)}{_where(key[1])})'
                 f' where "{column}" is not null limit {MOST_VALUES + 1}'
             ).fetchall()
             found = frozenset(row[0] for row in rows) if len(rows) <= MOST_VALUES else None
@@ -123,19 +127,23 @@ class Slices:
         for table in self.selects.tables(tree):
             alias = table.name if node in self.selects.branches else table.alias
             source = self.selects.same(table.name)
-            part = pushed.get(alias, EVERYTHING) if id(table) not in nested or node in self.selects.branches else EVERYTHING
+            part = (
+                pushed.get(alias, EVERYTHING)
+                if id(table) not in nested or node in self.selects.branches
+                else EVERYTHING
+            )
             part = self._witnessed(node, alias, source, part)
             made = self.table(source, part, needs.get(alias, NOTHING_TRACED))
             is_much = is_much or made in self._much
             table.set("this", exp.to_identifier(made))
-        sql = f"select * from ({tree.sql(dialect=self.selects.dialect)}){self._where(node, demand)}"
+        sql = f"select * from ({tree.sql(dialect=self.selects.dialect)}){_where(demand)}"
         if is_much and not trace and node not in self.selects.models:
             return self._create(sql, is_much=True)
         return self._create(sql)
 
     def _cut(self, node: str, demand: Demand) -> str:
         """What is stored of a node; copied only where it is little, because much is better read in place each time."""
-        sql = f"select * from {self.stored[node]}{self._where(node, demand)}"
+        sql = f"select * from {self.stored[node]}{_where(demand)}"
         if demand:
             ((count,),) = self.connection.execute(f"select count(*) from ({sql})").fetchall()
             return self._create(sql, is_much=count > MUCH)
@@ -155,14 +163,6 @@ class Slices:
         for model in sorted(asked, key=order.index):
             if self.selects.personal_column(model) == PERSON_ID:
                 self.table(model, demand, frozenset(asked[model]))
-
-    def _where(self, node: str, demand: Demand) -> str:
-        parts = [
-            f'"{column}" in ({", ".join(map(_literal, sorted(allowed, key=str)))})' if allowed else "false"
-            for column, allowed in sorted(demand, key=lambda part: part[0])
-            if column != PERSON
-        ]
-        return f" where {' and '.join(parts)}" if parts else ""
 
     def _create(self, sql: str, *, is_much: bool = False) -> str:
         """A table; of much only a view, so that the engine reads no more of it than who asks for it needs."""
@@ -195,3 +195,12 @@ def _literal(value: object) -> str:
         return str(value)
     text = str(value).replace("'", "''")
     return f"'{text}'"
+
+
+def _where(demand: Demand) -> str:
+    parts = [
+        f'"{column}" in ({", ".join(map(_literal, sorted(allowed, key=str)))})' if allowed else "false"
+        for column, allowed in sorted(demand, key=lambda part: part[0])
+        if column != PERSON
+    ]
+    return f" where {' and '.join(parts)}" if parts else ""

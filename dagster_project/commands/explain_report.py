@@ -127,11 +127,16 @@ def _show_evidence(reads: Sequence[Mapping[str, Any]], user_id: str, most: int =
 def _row(row: Mapping[str, Any]) -> str:
     """The relation with the row's key, a few of its values, and its time."""
     (_, key), *fields = row["row"].items()
-    known = [(name, value) for name, value in fields if value is not None and not name.endswith("_id")]
+    known = [(name, value) for name, value in fields if value is not None and not _is_unsaid(name)]
     times = [value for name, value in known if name.endswith(("_at", "_as_of"))]
     plain = [value for name, value in known if isinstance(value, str) and not name.endswith(("_at", "_as_of"))]
     said = ", ".join(_shortened(value) for value in [*plain[:_FIELDS], *times[:1]])
     return escape(f"{row['relation'].removeprefix(STAGING)} {_shortened(key)}: {said}")
+
+
+def _is_unsaid(name: str) -> bool:
+    """Ids say nothing to a reader, but a campaign's, which is its name."""
+    return name == "source_pack" or (name.endswith("_id") and name != "campaign_id")
 
 
 def _shortened(value: Any) -> str:
@@ -149,7 +154,11 @@ def _show_rules(rules: Sequence[Mapping[str, Any]], user_id: str, as_of: datetim
         label = " " * len(label)
     for rule in rules:
         if rule["is_blocked"]:
-            flow(label, [f"{mark(False)} {rule['rule']}", f"[red]{rule['reason']}[/]: {escape(rule['sentence'])}"], indent=2)
+            flow(
+                label,
+                [f"{mark(False)} {rule['rule']}", f"[red]{rule['reason']}[/]: {escape(rule['sentence'])}"],
+                indent=2,
+            )
             label = " " * len(label)
             _show_numbers(rule, as_of, indent=16)
             _show_evidence(rule["reads"], user_id)
@@ -160,7 +169,11 @@ def _show_rules(rules: Sequence[Mapping[str, Any]], user_id: str, as_of: datetim
 
 
 def _numbers(rule: Mapping[str, Any]) -> list[str]:
-    return [f"{escape(read['name'])} = {_value(read['value'])}" for read in rule["reads"] if read["value"] is not None]
+    return [
+        f"{escape(read['name'])} = {_value(read['value'])}"
+        for read in rule["reads"]
+        if read["value"] is not None and not read["name"].endswith("_id")
+    ]
 
 
 def _show_numbers(rule: Mapping[str, Any], as_of: datetime, indent: int) -> None:
@@ -227,8 +240,6 @@ def _show_story(story: Mapping[str, Any]) -> None:
         said += [f"{attempt['bytes']:,} bytes"] if attempt["bytes"] else []
         said += [escape(attempt[name]) for name in ("detail", "provider_id") if attempt[name]]
         flow("attempt ", said, indent=4)
-
-
 
 
 def show_funnel(answer: Mapping[str, Any]) -> None:

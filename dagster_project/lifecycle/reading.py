@@ -110,14 +110,14 @@ class Prober:
         tree = tree.copy()
         added: dict[str, str] = {}
 
-        def column_of(expression: exp.Expression) -> str:
+        def column_of(expression: exp.Expr) -> str:
             sql = expression.sql(dialect=self._selects.dialect, comments=False)
             if sql not in added:
                 added[sql] = f"probe {len(added)}"
                 tree.append("expressions", named(expression.copy(), added[sql]))
             return added[sql]
 
-        def reads_of(expression: exp.Expression) -> tuple[tuple[str, str], ...]:
+        def reads_of(expression: exp.Expr) -> tuple[tuple[str, str], ...]:
             reads = {}
             for name, read in self._reads(node, expression):
                 reads.setdefault(name, column_of(read))
@@ -167,7 +167,7 @@ class Prober:
                 return self._contest(node, tree.copy(), group, order)
         return None
 
-    def _contest(self, node: str, tree: exp.Select, group: Sequence[exp.Expression], order: exp.Expression) -> Contest:
+    def _contest(self, node: str, tree: exp.Select, group: Sequence[exp.Expr], order: exp.Expr) -> Contest:
         place = exp.Window(this=exp.RowNumber(), partition_by=[one.copy() for one in group], order=order.copy())
         names = [(self.text(one.this), f"order {number}") for number, one in enumerate(order.expressions)]
         made = [named(one.this.copy(), name) for one, (_, name) in zip(order.expressions, names, strict=True)]
@@ -179,7 +179,7 @@ class Prober:
         self._selects.nodes[name] = tree
         return Contest(name, "group", "position", tuple(names))
 
-    def text(self, expression: exp.Expression) -> str:
+    def text(self, expression: exp.Expr) -> str:
         """SQL as its author would read it: `as_of` for the time, no prefixes, no `coalesce(…, false)` around it."""
         plain = expression.copy()
         while isinstance(plain, (exp.Paren, exp.Coalesce)) and _is_wrapped(plain):
@@ -189,19 +189,21 @@ class Prober:
         parts = _QUOTED.split(_NOT_NULL.sub(r"\1 IS NOT NULL", sql))
         return " ".join("".join(part if number % 2 else part.lower() for number, part in enumerate(parts)).split())
 
-    def _plain(self, node: exp.Expression) -> exp.Expression:
+    def _plain(self, node: exp.Expr) -> exp.Expr:
         if self._is_as_of(node):
             return exp.column("as_of")
+        if isinstance(node, exp.Div) and node.right.name.startswith(_DIVISOR):
+            return exp.column(BUCKET)
         if isinstance(node, exp.Column) and node.table:
             return exp.column(node.name)
         if isinstance(node, exp.Interval):
             return exp.var(f"{node.this.name} {node.text('unit')}".strip())
         return node
 
-    def _is_as_of(self, node: exp.Expression) -> bool:
+    def _is_as_of(self, node: exp.Expr) -> bool:
         return isinstance(node, exp.Cast) and isinstance(node.this, exp.Literal) and node.this.name == self._as_of
 
-    def _reads(self, node: str, made: exp.Expression) -> Iterator[tuple[str, exp.Expression]]:
+    def _reads(self, node: str, made: exp.Expr) -> Iterator[tuple[str, exp.Expr]]:
         """(name, expression) of what is read: aggregates and columns, what is computed to be compared, a flag's whole row."""
         inside: set[int] = set()  # parts that are told by what they are part of
         for comparison in own(made, *_COMPARISONS, exp.Between):
@@ -226,35 +228,28 @@ class Prober:
             if found is None:
                 continue
             yield found[1], column
-            yield from self._row_of_flag(node, found[0], found[1])
+            yield from _row_of_flag(found[0], found[1])
 
-    def _row_of_flag(self, node: str, source: Source, column: str) -> Iterator[tuple[str, exp.Expression]]:
-        if column.startswith(("is_", "has_")) and source.join is not None and len(source.columns) <= _NARROW:
-            for sibling in source.columns:
-                yield sibling, exp.column(sibling, source.alias, quoted=True)
-
-    def _is_computed(self, side: exp.Expression | None) -> bool:
+    def _is_computed(self, side: exp.Expr | None) -> bool:
         if side is None or isinstance(side, (exp.Column, exp.Literal)) or is_aggregate(side):
             return False
         columns = list(own(side, exp.Column))
         is_default = isinstance(side, exp.Coalesce) and all(isinstance(one, exp.Literal) for one in side.expressions)
         return bool(columns) and not is_default and not any(map(is_aggregate, own(side)))
 
-    def _is_joined(self, node: str, read: exp.Expression) -> bool:
+    def _is_joined(self, node: str, read: exp.Expr) -> bool:
         columns = [self._selects.resolve(node, one) for one in own(read, exp.Column) if isinstance(one, exp.Column)]
         return any(found is not None and found[0].join is not None for found in columns)
 
-    def _named(self, node: str, expression: exp.Expression) -> str:
+    def _named(self, node: str, expression: exp.Expr) -> str:
         """The name of a column that has this very expression, else its SQL."""
         for name, made in self._selects.projections(node):
             if made == expression:
                 return name
         sql = self.text(expression)
-        if _DIVISOR in sql:
-            return BUCKET
         return sql if len(sql) <= _LONG else f"{sql[: _LONG - 1]}…"
 
-    def _turns(self, atom: exp.Expression) -> exp.Expression | None:
+    def _turns(self, atom: exp.Expr) -> exp.Expr | None:
         """When a comparison with the time asked for turns: `x > as_of - 30 days` does at x + 30 days."""
         if not isinstance(atom, (exp.GT, exp.GTE, exp.LT, exp.LTE)):
             return None
@@ -306,18 +301,18 @@ def evidence(behind: Sequence[str], as_of: datetime) -> dict[str, Any]:
     return {"rows": rows[:MOST_ROWS], "row_count": len(rows), "from_everybody": everybody}
 
 
-def _is_wrapped(node: exp.Expression) -> bool:
+def _is_wrapped(node: exp.Expr) -> bool:
     return isinstance(node, exp.Paren) or [type(one) for one in node.expressions] == [exp.Boolean]
 
 
-def _branches(made: exp.Expression) -> list[tuple[exp.Expression, exp.Expression | None]]:
+def _branches(made: exp.Expr) -> list[tuple[exp.Expr, exp.Expr | None]]:
     """(condition, result) of each `when`; a plain expression is its own condition."""
     if isinstance(made, exp.Case) and made.this is None:
         return [(branch.this, branch.args["true"]) for branch in made.args["ifs"]]
     return [(made, None)]
 
 
-def _atoms(condition: exp.Expression) -> Iterator[exp.Expression]:
+def _atoms(condition: exp.Expr) -> Iterator[exp.Expr]:
     """The comparisons that `and`, `or` and `coalesce(…, false)` hold together."""
     while isinstance(condition, (exp.Paren, exp.Coalesce)) and _is_wrapped(condition):
         condition = condition.this
@@ -326,3 +321,9 @@ def _atoms(condition: exp.Expression) -> Iterator[exp.Expression]:
             yield from _atoms(part)
     else:
         yield condition
+
+
+def _row_of_flag(source: Source, column: str) -> Iterator[tuple[str, exp.Expr]]:
+    if column.startswith(("is_", "has_")) and source.join is not None and len(source.columns) <= _NARROW:
+        for sibling in source.columns:
+            yield sibling, exp.column(sibling, source.alias, quoted=True)

@@ -77,7 +77,9 @@ class Selects:
                 self._add(inner, cte.this, scope)
                 scope[cte.alias] = inner
         if isinstance(query, exp.Subquery):
-            query = query.unnest()
+            inner_query = query.unnest()
+            if isinstance(inner_query, exp.Query):
+                query = inner_query
         if isinstance(query, exp.SetOperation) and any(query.find_all(exp.Table)):
             self._add_branches(name, query, scope)
             return
@@ -88,8 +90,8 @@ class Selects:
             self._same[name] = target
 
     def _add_branches(self, name: str, query: exp.SetOperation, scope: Mapping[str, str]) -> None:
-        parts: list[exp.Expression] = []
-        left: exp.Expression = query
+        parts: list[exp.Expr] = []
+        left: exp.Expr = query
         while isinstance(left, exp.SetOperation) and left.args.get("with_") is None:
             parts.insert(0, left.expression)
             left = left.this
@@ -155,7 +157,7 @@ class Selects:
             return tuple(self.nodes[name].named_selects)
         return tuple(column for column, _ in self.projections(name))
 
-    def projections(self, name: str) -> Iterator[tuple[str, exp.Expression]]:
+    def projections(self, name: str) -> Iterator[tuple[str, exp.Expr]]:
         """Each column of a select with its expression, stars spelled out."""
         for projection in self.nodes[name].expressions:
             star = projection if isinstance(projection, exp.Star) else projection.find(exp.Star)
@@ -172,7 +174,7 @@ class Selects:
                     if column not in left_out:
                         yield column, replaced.get(column) or _column(column, source.alias)
 
-    def definition(self, name: str, column: str) -> exp.Expression | None:
+    def definition(self, name: str, column: str) -> exp.Expr | None:
         """The expression that a select gives this column; None where there is no such column, or no select."""
         if not isinstance(self.nodes[name], exp.Select):
             return None
@@ -194,7 +196,7 @@ class Selects:
             is_aggregate(node) and not isinstance(node.parent, exp.Window) for node in own(select)
         )
 
-    def group_keys(self, name: str) -> list[exp.Expression]:
+    def group_keys(self, name: str) -> list[exp.Expr]:
         """The expressions of `group by`, positions and names spelled out."""
         group = self.nodes[name].args.get("group")
         if group is None:
@@ -221,7 +223,7 @@ class Selects:
         return any(self.is_about_people(table.name) for table in self.tables(self.nodes[name]))
 
     @staticmethod
-    def tables(tree: exp.Expression) -> list[exp.Table]:
+    def tables(tree: exp.Expr) -> list[exp.Table]:
         """The relations that a node reads, also in queries nested in it; functions in `from` are none."""
         return [table for table in tree.find_all(exp.Table) if isinstance(table.this, exp.Identifier)]
 
@@ -242,7 +244,7 @@ class Selects:
         made = self.definition(name, column)
         return made is not None and self._tells_person(name, made)
 
-    def _tells_person(self, name: str, made: exp.Expression) -> bool:
+    def _tells_person(self, name: str, made: exp.Expr) -> bool:
         if isinstance(made, exp.Column):
             found = self.resolve(name, made)
             return found is not None and found[0].node is not None and self.is_personal(found[0].node, found[1])
@@ -316,12 +318,14 @@ class Selects:
 
     def _splits(self, name: str, part: tuple[str, str, frozenset[object]]) -> bool:
         """Does every group and every window stay within one value of this column?"""
-        keyed = [list(window.args.get("partition_by") or ()) for window in own(self.nodes[name], exp.Window)]
+        keyed: list[list[exp.Expr]] = [
+            list(window.args.get("partition_by") or ()) for window in own(self.nodes[name], exp.Window)
+        ]
         if self.is_grouped(name):
             keyed.append(self.group_keys(name))
         return all(any(self._is_that(name, key, part) for key in keys) for keys in keyed)
 
-    def _is_that(self, name: str, key: exp.Expression, part: tuple[str, str, frozenset[object]]) -> bool:
+    def _is_that(self, name: str, key: exp.Expr, part: tuple[str, str, frozenset[object]]) -> bool:
         alias, column, _ = part
         if column == PERSON or self._is_person_id(name, alias, column):
             return self._tells_person(name, key)
@@ -337,13 +341,17 @@ class Selects:
     ) -> tuple[str, str, frozenset[object]] | None:
         """Instead of the wanted rows, all rows of the partitions that they are in: where a window looks at others."""
         sources = self.sources(name)
-        if len(sources) != 1 or sources[0].node is None or self.is_grouped(name):
+        if len(sources) != 1 or self.is_grouped(name):
             return None
         windows = list(own(self.nodes[name], exp.Window))
-        source = sources[0]
+        (source,) = sources
         for key in windows[0].args.get("partition_by") or ():
             resolved = self.resolve(name, key) if isinstance(key, exp.Column) else None
-            if resolved is None or not self._splits(name, (source.alias, resolved[1], frozenset())):
+            if (
+                source.node is None
+                or resolved is None
+                or not self._splits(name, (source.alias, resolved[1], frozenset()))
+            ):
                 continue
             inner = frozenset((column, allowed) for _, column, allowed in wanted)
             allowed = values(source.node, inner, resolved[1])
@@ -356,7 +364,9 @@ class Selects:
         where = self.nodes[name].args.get("where")
         for part in conjuncts(where.this if where else None):
             column = part.this
-            given = [part.expression] if isinstance(part, exp.EQ) else part.expressions if isinstance(part, exp.In) else []
+            given = (
+                [part.expression] if isinstance(part, exp.EQ) else part.expressions if isinstance(part, exp.In) else []
+            )
             resolved = self.resolve(name, column) if isinstance(column, exp.Column) else None
             if resolved is None or resolved[0].node is None or not self.is_about_people(resolved[0].node) or not given:
                 continue
@@ -382,17 +392,11 @@ class Selects:
             if here_node is None or there_node is None:
                 continue
             parts = pushed[here]
-            people = parts.get(PERSON) or (
-                parts.get(PERSON_ID) if self._is_person_id(name, here, PERSON_ID) else None
-            )
+            people = parts.get(PERSON) or (parts.get(PERSON_ID) if self._is_person_id(name, here, PERSON_ID) else None)
             beyond = pushed.get(there, {})
-            if PERSON in beyond or column in (PERSON,):
+            if PERSON in beyond or column == PERSON:
                 continue
-            if (
-                people is not None
-                and self.is_personal(here_node, column)
-                and self.is_personal(there_node, other)
-            ):
+            if people is not None and self.is_personal(here_node, column) and self.is_personal(there_node, other):
                 pushed[there] = {PERSON: people}
                 continue
             allowed = parts.get(column) or values(here_node, frozenset(parts.items()), column)
@@ -406,7 +410,7 @@ class Selects:
         without a match are then not wanted.
         """
         select = self.nodes[name]
-        clauses = [(None, select.args.get("where"))]
+        clauses: list[tuple[str | None, exp.Expr | None]] = [(None, select.args.get("where"))]
         for source in self.sources(name):
             if source.join is not None:
                 is_left = (source.join.side or "").upper() == "LEFT"
@@ -432,12 +436,12 @@ def model_of(node: str) -> str:
     return node.partition("/")[0].partition("#")[0].partition("?")[0]
 
 
-def named(expression: exp.Expression, name: str) -> exp.Alias:
+def named(expression: exp.Expr, name: str) -> exp.Alias:
     """An expression as a column of this name, whatever characters are in it."""
     return exp.Alias(this=expression, alias=exp.Identifier(this=name, quoted=True))
 
 
-def conjuncts(condition: exp.Expression | None) -> list[exp.Expression]:
+def conjuncts(condition: exp.Expr | None) -> list[exp.Expr]:
     """The parts that all must hold."""
     if condition is None:
         return []
@@ -445,7 +449,7 @@ def conjuncts(condition: exp.Expression | None) -> list[exp.Expression]:
     return [part.unnest() for part in parts]
 
 
-def own(tree: exp.Expression, *kinds: type[exp.Expression]) -> Iterator[exp.Expression]:
+def own(tree: exp.Expr, *kinds: type[exp.Expr]) -> Iterator[exp.Expr]:
     """The parts of a select without those of queries nested in it."""
     for node in tree.walk(prune=lambda part: part is not tree and isinstance(part, (exp.Query, exp.Subquery))):
         if node is not tree and isinstance(node, (exp.Query, exp.Subquery)):
@@ -454,7 +458,7 @@ def own(tree: exp.Expression, *kinds: type[exp.Expression]) -> Iterator[exp.Expr
             yield node
 
 
-def is_aggregate(node: exp.Expression) -> bool:
+def is_aggregate(node: exp.Expr) -> bool:
     """Does this call make one value of many rows?"""
     if isinstance(node, exp.AggFunc):
         return True

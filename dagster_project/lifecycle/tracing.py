@@ -7,7 +7,7 @@ it, through an expression those of every column it reads. What does not come fro
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from functools import cache
 
 import sqlglot
@@ -117,7 +117,9 @@ class Tracer:
             asked = [ROW if column == ROW else columns[position[column]] for column in trace]
             is_traced = self.reaches_base(branch)
             behind = [
-                f'"{traced_name(one)}" as "{traced_name(column)}"' if is_traced else f'{_NONE} as "{traced_name(column)}"'
+                f'"{traced_name(one)}" as "{traced_name(column)}"'
+                if is_traced
+                else f'{_NONE} as "{traced_name(column)}"'
                 for column, one in zip(trace, asked, strict=True)
             ]
             select = table.find_ancestor(exp.Select)
@@ -127,13 +129,11 @@ class Tracer:
             needs[branch] = frozenset(asked) if is_traced else NOTHING_TRACED
         return needs
 
-    def _behind(
-        self, node: str, made: exp.Expression | None, needs: dict[str, set[str]], *, is_many: bool
-    ) -> str:
+    def _behind(self, node: str, made: exp.Expr | None, needs: dict[str, set[str]], *, is_many: bool) -> str:
         if made is None:
             first, *joined = self._selects.sources(node)
             landed = [source for source in joined if source.node and self.is_base(source.node)]
-            rows = self._of_rows(node, [first, *landed], needs)
+            rows = self._of_rows([first, *landed], needs)
             return _flat(rows) if is_many else rows
         calls = [one for one in own(made) if is_aggregate(one) and not isinstance(one.parent, exp.Window)]
         if not is_many or not calls:
@@ -141,7 +141,7 @@ class Tracer:
             return _flat(rows) if is_many and rows != _NONE else rows
         return _together([self._behind_call(node, call, needs) for call in calls])
 
-    def _behind_call(self, node: str, call: exp.Expression, needs: dict[str, set[str]]) -> str:
+    def _behind_call(self, node: str, call: exp.Expr, needs: dict[str, set[str]]) -> str:
         filter_ = call.parent.expression.this if isinstance(call.parent, exp.Filter) else None
         where = [self._sql(filter_)] if filter_ is not None else []
         order = call.this
@@ -150,7 +150,7 @@ class Tracer:
         elif isinstance(call, (exp.Min, exp.Max)):
             taken = call.this
         else:
-            arguments = [part for part in own(call, exp.Column)]
+            arguments = list(own(call, exp.Column))
             if isinstance(call, exp.LogicalOr):
                 where.append(self._sql(call.this))
             elif isinstance(call, exp.Count) and arguments:
@@ -159,7 +159,7 @@ class Tracer:
                 arguments = [part for part in conjuncts(filter_) if isinstance(part, exp.Column)]
             if arguments:
                 return _flat(self._of_columns(node, arguments, needs), where)
-            return _flat(self._of_rows(node, self._counted(node, filter_), needs), where)
+            return _flat(self._of_rows(self._counted(node, filter_), needs), where)
         rows = self._of_columns(node, own(taken, exp.Column), needs)
         if rows == _NONE:
             return _NONE
@@ -167,7 +167,7 @@ class Tracer:
         suffix = f" filter (where {' and '.join(where)})" if where else ""
         return f"coalesce({pick}({rows}, {self._sql(order)}){suffix}, {_NONE})"
 
-    def _counted(self, node: str, filter_: exp.Expression | None) -> list[Source]:
+    def _counted(self, node: str, filter_: exp.Expr | None) -> list[Source]:
         """Whose rows `count(*)` counts: those its filter looks at; else those joined to the one that a group is about."""
         sources = list(self._selects.sources(node))
         if filter_ is not None:
@@ -185,7 +185,7 @@ class Tracer:
     def _is_traced(self, source: Source) -> bool:
         return source.node is not None and self.reaches_base(source.node)
 
-    def _of_columns(self, node: str, columns: Iterable[exp.Expression], needs: dict[str, set[str]]) -> str:
+    def _of_columns(self, node: str, columns: Iterable[exp.Expr], needs: dict[str, set[str]]) -> str:
         found: dict[tuple[str, str], None] = {}
         for column in columns:
             resolved = self._selects.resolve(node, column) if isinstance(column, exp.Column) else None
@@ -196,16 +196,16 @@ class Tracer:
                 found[resolved[0].alias, asked] = None
         return _together([f'coalesce("{alias}"."{traced_name(column)}", {_NONE})' for alias, column in found])
 
-    def _of_rows(self, node: str, sources: Iterable[Source], needs: dict[str, set[str]]) -> str:
+    def _of_rows(self, sources: Iterable[Source], needs: dict[str, set[str]]) -> str:
         aliases = [source.alias for source in sources if self._is_traced(source)]
         for alias in aliases:
             needs.setdefault(alias, set()).add(ROW)
         return _together([f'coalesce("{alias}"."{traced_name(ROW)}", {_NONE})' for alias in aliases])
 
-    def _sql(self, expression: exp.Expression) -> str:
+    def _sql(self, expression: exp.Expr) -> str:
         return expression.sql(dialect=self._selects.dialect)
 
-    def _parsed(self, sql: str) -> exp.Expression:
+    def _parsed(self, sql: str) -> exp.Expr:
         return sqlglot.parse_one(sql, dialect=self._selects.dialect)
 
 
