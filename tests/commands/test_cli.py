@@ -88,8 +88,8 @@ def test_each_question_is_answered_with_one_object(at_home: Home, call: Call, tm
     told = answer(call("verify", "--json"))
     assert set(told) == {"ok", "chain", "invariants"}
     assert told["ok"] and told["chain"]["ok"] and told["chain"]["events"] > 0
-    assert [set(one) for one in told["invariants"]] == [{"id", "ok", "checked", "detail"}] * 10
-    assert [one["id"] for one in told["invariants"]] == [f"I{number}" for number in range(1, 11)]
+    assert [set(one) for one in told["invariants"]] == [{"id", "ok", "checked", "detail"}] * 11
+    assert [one["id"] for one in told["invariants"]] == [f"I{number}" for number in range(1, 12)]
 
     told = answer(call("explain", "--user", sent["user_id"], "--campaign", sent["campaign_id"], "--json"))
     assert (told["user_id"], told["campaigns"][0]["verdict"]) == (sent["user_id"], "send")

@@ -23,7 +23,7 @@ from dagster_project.ledger.chain import Write
 from tests.faults.conftest import LETTERHEAD
 from tests.released import release
 
-GROUP, BATCH = 3, 6
+GROUP = 3
 
 
 def tell_commits(file: str) -> None:
@@ -41,7 +41,7 @@ def tell_commits(file: str) -> None:
 
 def work(url: str, port: int) -> None:
     with open_ledger(url, utc_now) as ledger, SmtpChannel(SmtpServer("127.0.0.1", port)) as channel:
-        delivering.deliver(ledger, channel, LETTERHEAD, worker=f"traced:{os.getpid()}", clock=utc_now, batch=BATCH)
+        delivering.deliver(ledger, channel, LETTERHEAD, worker=f"traced:{os.getpid()}", clock=utc_now)
 
 
 def main(file: str, port: str, messages: str, workers: str, told: str, *pragmas: str) -> None:

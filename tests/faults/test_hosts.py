@@ -147,7 +147,7 @@ def work_on(host: Host, scene: Scene, notes: Path) -> list[subprocess.Popen[str]
 
 
 def sent_by_host(scene: Scene) -> Counter[str]:
-    """hostname → messages, by the names of the workers in the ledger: what:host:process."""
+    """hostname → messages, by the names of the workers in the ledger: way out:run:host:process."""
     with scene.open() as ledger, ledger._database.read() as connection:
         workers = connection.exec_driver_sql("SELECT worker FROM attempts WHERE outcome = 'sent'").scalars()
-        return Counter(worker.split(":")[1] for worker in workers)
+        return Counter(worker.split(":")[2] for worker in workers)

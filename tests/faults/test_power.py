@@ -21,10 +21,11 @@ from typing import Self
 import pytest
 
 from dagster_project.adapters import delivering
-from dagster_project.adapters.channels.base import Receipt
+from dagster_project.adapters.channels.base import Receipt, SingleTransport
 from dagster_project.adapters.clock import utc_now
 from dagster_project.ledger import open_ledger
 from dagster_project.ledger.database import durability_pragmas
+from dagster_project.lifecycle.message import Via
 from dagster_project.lifecycle.mime import Built
 from tests.released import Recorder
 
@@ -131,7 +132,7 @@ class Smtp:
                 self._is_content = True
 
 
-class Keeper:
+class Keeper(SingleTransport):
     """A channel that keeps what it is given."""
 
     name, in_flight = "keeper", 32
@@ -143,6 +144,9 @@ class Keeper:
         for mail in mails:
             self.kept.append(mail.message_id)
             yield mail, Receipt("sent", "250 ok")
+
+    def via(self, message_id: str) -> Via:
+        return Via("keeper", None)
 
     def __enter__(self) -> Self:
         return self

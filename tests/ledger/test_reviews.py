@@ -164,5 +164,5 @@ def test_what_a_person_approved_asks_for_a_delivery_until_a_release_has_looked_a
     assert world.mark(claim) is None
     world.outcome(claim, "not_sent")
     assert world.ledger.approved_by_people() == ["m0003"], "put off"
-    world.clock.advance(minutes=1)
+    world.clock.advance(minutes=2)
     assert world.ledger.approved_by_people() == ["m0001", "m0003"]
