@@ -37,7 +37,7 @@ def test_an_explanation_has_the_promised_shape(ticked: Home) -> None:
     assert set(campaign) >= {"campaign_id", "qualified", "conditions", "rules", "verdict", "reason", "message"}
     assert all(one["value"] is True for one in campaign["conditions"])
     assert all(set(one) == {"name", "value", "sql", "checks", "reads"} for one in campaign["conditions"])
-    assert len(campaign["rules"]) == 12
+    assert len(campaign["rules"]) == 18
     assert all(set(one) >= {"rule", "is_blocked", "reason"} and not one["is_blocked"] for one in campaign["rules"])
     assert campaign["facts"] == json.loads(sent["facts"])
     story = campaign["message"]

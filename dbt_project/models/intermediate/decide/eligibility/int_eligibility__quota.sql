@@ -41,7 +41,7 @@ in_run as (
     select
         *,
         sum(case when is_over_quota then 0 else 1 end) over (
-            order by is_owed desc, is_second, position
+            order by is_owed desc, is_second asc, position asc
         ) as place
     from in_campaign
 ),
