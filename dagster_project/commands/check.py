@@ -12,7 +12,6 @@ from typing import Any
 from pydantic import SecretStr
 
 from dagster_project.commands.controls import roster
-from dagster_project.commands.explain import TRIGGERS
 from dagster_project.commands.settings import setting_names
 from dagster_project.home import Home
 from dagster_project.lifecycle.campaign import json_schema
@@ -20,6 +19,7 @@ from dagster_project.lifecycle.errors import InputError
 from dagster_project.lifecycle.explanation import form_problem
 from dagster_project.settings import Settings
 
+TRIGGERS = "path:models/intermediate/score/triggers"
 SCHEMA = "dbt_project/campaign.schema.json"
 
 
