@@ -91,11 +91,11 @@ class Slices:
         if key not in self._values:
             rows = self.connection.execute(
                 f'select distinct "{column}" from (select * from {self.table(node, demand)}{_where(key[1])})'
-                f' where "{column}" is not null limit {MOST_VALUES + 1}'
+                f" limit {MOST_VALUES + 1}"
             ).fetchall()
             found = frozenset(row[0] for row in rows) if len(rows) <= MOST_VALUES else None
             if found is not None:
-                self._witnesses.setdefault((node, column, found), key[1])
+                self._witnesses.setdefault((node, column, found - {None}), key[1])
             self._values[key] = found
         return self._values[key]
 

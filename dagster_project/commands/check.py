@@ -15,7 +15,6 @@ from pydantic import SecretStr
 from dagster_project.adapters.compiled import COMPILED, CompiledTemplate
 from dagster_project.adapters.templates import extremes
 from dagster_project.commands.controls import roster
-from dagster_project.commands.explain import TRIGGERS
 from dagster_project.commands.settings import setting_names
 from dagster_project.home import Home
 from dagster_project.lifecycle.campaign import json_schema
@@ -30,6 +29,7 @@ from dagster_project.lifecycle.template import Context
 from dagster_project.settings import Settings
 
 PEOPLE = "int_users_enriched"
+TRIGGERS = "path:models/intermediate/score/triggers"
 SCHEMA = "dbt_project/campaign.schema.json"
 
 

@@ -14,7 +14,6 @@ from dagster_project.lifecycle.explanation import campaign_answer, named_conditi
 from dagster_project.lifecycle.reading import Probe, Prober, told
 from dagster_project.lifecycle.selects import PERSON, PERSON_ID, Demand
 
-TRIGGERS = "path:models/intermediate/score/triggers"
 _PERSON = ("account_id", "timezone", "timezone_source", "created_at")
 
 

@@ -26,7 +26,7 @@ _AGGREGATES = frozenset({"list", "string_agg", "histogram", "mode", "any_value",
 Demand = frozenset[tuple[str, frozenset[object]]]
 """(column, allowed values), all of which must hold; empty for the whole relation."""
 Values = Callable[[str, Demand, str], frozenset[object] | None]
-"""The values of a node's column in the rows that meet a demand; None when they are too many to be pushed."""
+"""The values of a node's column in the rows that meet a demand, None among them; None alone when they are too many."""
 EVERYTHING: Demand = frozenset()
 
 
@@ -71,9 +71,7 @@ class Selects:
         if with_ is not None:
             query.set("with_", None)
             for cte in with_.expressions:
-                inner = f"{model}/{cte.alias}"
-                while inner in self.nodes or inner in self._same:  # a CTE within a CTE may have the name of another
-                    inner += "'"
+                inner = self._unused(f"{model}/{cte.alias}")
                 self._add(inner, cte.this, scope)
                 scope[cte.alias] = inner
         if isinstance(query, exp.Subquery):
@@ -83,11 +81,29 @@ class Selects:
         if isinstance(query, exp.SetOperation) and any(query.find_all(exp.Table)):
             self._add_branches(name, query, scope)
             return
+        for item in [query.args.get("from_"), *query.args.get("joins", ())]:
+            if item is not None and isinstance(item.this, exp.Subquery) and item.this.alias:
+                item.set("this", self._add_derived(model, item.this, scope))
         for table in query.find_all(exp.Table):
             self._name_table(table, scope)
         self.nodes[name] = query
         if (target := _whole_relation(query)) is not None:
             self._same[name] = target
+
+    def _add_derived(self, model: str, derived: exp.Subquery, scope: Mapping[str, str]) -> exp.Table:
+        """A query in `from` is a CTE that has no name of its own yet."""
+        inner = self._unused(f"{model}/{derived.alias}")
+        query = derived.unnest()
+        if isinstance(query, exp.Query):
+            self._add(inner, query, scope)
+        return exp.Table(
+            this=exp.to_identifier(inner, quoted=True), alias=exp.TableAlias(this=exp.to_identifier(derived.alias))
+        )
+
+    def _unused(self, name: str) -> str:
+        while name in self.nodes or name in self._same:  # a query within a query may have the name of another
+            name += "'"
+        return name
 
     def _add_branches(self, name: str, query: exp.SetOperation, scope: Mapping[str, str]) -> None:
         parts: list[exp.Expr] = []
@@ -125,8 +141,8 @@ class Selects:
             table.set("alias", exp.TableAlias(this=exp.to_identifier(alias)))
 
     def same(self, name: str) -> str:
-        """The node that this one is nothing but another name of; else itself."""
-        while name in self._same:
+        """The node that this one is nothing but another name of; else itself. Of a landed relation staging's name counts."""
+        while name in self._same and name.startswith(STAGING) <= self._same[name].startswith(STAGING):
             name = self._same[name]
         return name
 
@@ -355,7 +371,7 @@ class Selects:
                 continue
             inner = frozenset((column, allowed) for _, column, allowed in wanted)
             allowed = values(source.node, inner, resolved[1])
-            if allowed is not None:
+            if allowed is not None and None not in allowed:  # those without a value are a partition as well
                 return source.alias, resolved[1], allowed
         return None
 
@@ -401,6 +417,7 @@ class Selects:
                 continue
             allowed = parts.get(column) or values(here_node, frozenset(parts.items()), column)
             if allowed is not None:
+                allowed -= {None}  # nothing equals it
                 pushed.setdefault(there, {})[other] = allowed & beyond.get(other, allowed)
 
     def _equalities(self, name: str, asked: set[str]) -> Iterator[tuple[str, str, str, str]]:

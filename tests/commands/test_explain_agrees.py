@@ -89,20 +89,28 @@ def some(users: Sequence[str], truth: Truth, count: int, seed: int) -> list[str]
     return chosen + random.Random(seed).sample(candidates, min(count // 2, len(candidates)))
 
 
-def test_people_are_explained_as_the_tick_decided(ticked: Home) -> None:
+@pytest.fixture
+def is_long(request: pytest.FixtureRequest) -> bool:
+    """`--long`: a thousand people at the tick and fifty at each past time, instead of a sample."""
+    return bool(request.config.getoption("--long"))
+
+
+def test_people_are_explained_as_the_tick_decided(ticked: Home, is_long: bool) -> None:
     """Every campaign of each: the conditions of the trigger, and verdict, reason and rules of the tick."""
     truth = Truth(ticked, MORNING)
-    chosen = some(truth.users, truth, 16, seed=7)
+    chosen = some(truth.users, truth, 1_000 if is_long else 16, seed=7)
 
     assert [one for user in chosen for one in truth.disagreements(explain(ticked, user, None, None))] == []
 
 
 @pytest.mark.parametrize("as_of", PAST, ids=str)
-def test_a_past_time_is_explained_as_a_whole_rebuild_decides(ticked: Home, as_of: datetime, tmp_path: Path) -> None:
+def test_a_past_time_is_explained_as_a_whole_rebuild_decides(
+    ticked: Home, as_of: datetime, tmp_path: Path, is_long: bool
+) -> None:
     """Run for one person, the models say what they say when dbt builds them for everybody as of that time."""
     with built_by_dbt(ticked, as_of, tmp_path / "scratch") as built:
         truth = Truth(built, as_of)
-    chosen = some(truth.users, truth, 10, seed=8)
+    chosen = some(truth.users, truth, 50 if is_long else 10, seed=8)
 
     assert [one for user in chosen for one in truth.disagreements(explain(ticked, user, None, as_of))] == []
     assert truth.decisions
