@@ -246,11 +246,11 @@ def _show_story(story: Mapping[str, Any]) -> None:
 
 def _inbox(inbox: Mapping[str, Any]) -> list[str]:
     """A message in the in-app inbox: there until when, and read or not; or gone with what was known of that."""
-    put = f"put {_time(inbox['put_at'])}"
+    put = f"put {moment_of(inbox['put_at'])}"
     if not inbox["is_kept"]:
         return [put, "expired and purged, or erased"]
-    read = f"read {_time(inbox['read_at'])}" if inbox["read_at"] else "not read"
-    return [put, read, f"there until {_time(inbox['expires_at'])}"]
+    read = f"read {moment_of(inbox['read_at'])}" if inbox["read_at"] else "not read"
+    return [put, read, f"there until {moment_of(inbox['expires_at'])}"]
 
 
 def show_funnel(answer: Mapping[str, Any]) -> None:
