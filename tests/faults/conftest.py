@@ -40,6 +40,12 @@ class Scene:
     count: int
     recorder: Recorder
     notes: Path
+    remove: Callable[[], None] = lambda: None  # the ledger: a thousand on PostgreSQL would take 9 GB
+
+    def close(self) -> None:
+        """Its server and its ledger are of no more use."""
+        self.recorder.__exit__()
+        self.remove()
 
     def worker(
         self, *wrapped_in: str, notes: Path | None = None, is_waiting: bool = False, **environment: str
@@ -125,18 +131,23 @@ def is_long(request: pytest.FixtureRequest) -> bool:
 
 @pytest.fixture
 def make_scene(request: pytest.FixtureRequest, database: str, tmp_path: Path) -> Iterator[Callable[..., Scene]]:
-    """Each call is a fresh scene: a ledger copied from one that was released once, and a server with the given options."""
-    templates: dict[int, str] = {}
+    """Each call is a fresh scene: a ledger copied from one that was released once, or is empty, and a server with the given options."""
+    templates: dict[tuple[int, bool], str] = {}
     recorders: list[Recorder] = []
 
-    def make(count: int, *options: str, host: str = "127.0.0.1") -> Scene:
-        if count not in templates:
-            templates[count] = _new_url(request, database, tmp_path)
-            release(templates[count], count)
-        url = _copy(request, database, tmp_path, templates[count])
+    def make(count: int, *options: str, host: str = "127.0.0.1", is_released: bool = True) -> Scene:
+        if (count, is_released) not in templates:
+            templates[count, is_released] = url = _new_url(request, database, tmp_path)
+            if is_released:
+                release(url, count)
+            else:
+                open_ledger(url, utc_now).close()
+        url = _copy(request, database, tmp_path, templates[count, is_released])
         recorder = Recorder(tmp_path / f"record-{next(_numbers)}", *options, host=host)
         recorders.append(recorder)
-        return Scene(url, count, recorder, tmp_path / f"notes-{next(_numbers)}")
+        return Scene(
+            url, count, recorder, tmp_path / f"notes-{next(_numbers)}", lambda: _remove(request, database, url)
+        )
 
     yield make
     for recorder in recorders:
@@ -159,6 +170,13 @@ def _copy(request: pytest.FixtureRequest, database: str, folder: Path, template:
     name = f"faults_{next(_numbers)}"
     _administer(request, f"CREATE DATABASE {name} TEMPLATE {template.rpartition('/')[2]}")
     return re.sub(r"/[^/]*$", f"/{name}", template)
+
+
+def _remove(request: pytest.FixtureRequest, database: str, url: str) -> None:
+    if database == "sqlite":
+        Path(url.removeprefix("sqlite:///")).unlink()
+    else:
+        _administer(request, f"DROP DATABASE {url.rpartition('/')[2]} WITH (FORCE)")
 
 
 def _administer(request: pytest.FixtureRequest, statement: str) -> None:

@@ -93,7 +93,7 @@ def test_a_host_cut_off_past_its_leases_comes_back_and_nothing_is_sent_twice(
         assert states["unknown"] <= IN_FLIGHT * WORKERS, "what was on the cable when it was cut"
         assert states["approved"] <= GROUP * WORKERS, "certainly not sent, and tried again in a minute"
         figures("a host cut off past its leases, then back", runs=1, ends=states)
-        scene.recorder.__exit__()
+        scene.close()
 
 
 def test_a_host_that_loses_power_leaves_its_work_to_the_other(
@@ -122,7 +122,7 @@ def test_a_host_that_loses_power_leaves_its_work_to_the_other(
         states = scene.judge(lost_for_now=["approved"])
         assert states["unknown"] <= IN_FLIGHT * WORKERS, "what was on its way"
         figures("all processes of a host killed, its notes read there", runs=1, ends=states)
-        scene.recorder.__exit__()
+        scene.close()
 
 
 def deliver_on(host: Host, scene: Scene, home: Path, project: Path) -> subprocess.Popen[str]:
