@@ -63,7 +63,7 @@ def test_a_kill_at_any_system_call_loses_nothing_and_repeats_nothing(
         states = scene.judge()
         assert states["unknown"] <= IN_FLIGHT, "only what was on its way can be in doubt"
         ends.update(states)
-        scene.recorder.__exit__()
+        scene.close()
     assert ends["sent"] > 0
     tried = len(points) if is_long else 10
     figures("SIGKILL at a system call that writes, syncs or sends", runs=tried, points=len(points), ends=ends)
@@ -87,7 +87,7 @@ def test_random_kills_of_four_workers_lose_nothing_and_repeat_nothing(
         states = scene.judge()
         assert states["unknown"] <= IN_FLIGHT * len(workers)
         ends.update(states)
-        scene.recorder.__exit__()
+        scene.close()
     figures("random SIGKILL of one to four of four workers", runs=runs, ends=ends)
 
 
@@ -119,7 +119,7 @@ def test_stopped_and_continued_past_its_lease_a_zombie_sends_nothing_of_others(
         zombie.wait(timeout=60)
         scene.resume()
         figures("worker stopped past its lease, then continued", runs=1, ends=scene.judge())
-        scene.recorder.__exit__()
+        scene.close()
 
 
 def stop_outside_a_transaction(worker: subprocess.Popen[str], url: str) -> None:
