@@ -30,7 +30,8 @@ LEASE_SECONDS = 6 * 3600.0  # of claims that nothing is done with: longer than a
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Order:
-    """What a case is told. `home` holds the released ledger, `keys` is POSTRIDER_DKIM_KEYS, `trust` a certificate in PEM."""
+    """What a case is told. `home` holds the released ledger, unless `ledger_url` says where it is; `keys` is POSTRIDER_DKIM_KEYS, `trust`
+    a certificate in PEM."""
 
     home: str
     messages: int
@@ -42,6 +43,11 @@ class Order:
     draft_octets: int = 0  # of the HTML of a stand-in draft; 0: the templates' own
     at_once: int = 0  # messages in one call to the ledger
     most_seconds: float = 0
+    ledger_url: str = ""
+
+    @property
+    def ledger(self) -> str:
+        return self.ledger_url or f"sqlite:///{Path(self.home) / LEDGER}"
 
     def url_of(self, process: int) -> str:
         """Where this process sends."""
@@ -63,16 +69,15 @@ def prepare(order: Order) -> Figures:
     """Plan, render, draft, route and release, as a tick does in its one process: `steps` has the seconds of each."""
     from bench import mails
 
-    url = f"sqlite:///{Path(order.home) / LEDGER}"
     if order.draft_octets:
         steps = mails.release(
-            url,
+            order.ledger,
             order.messages,
             at_once=order.at_once,
             draft_of=lambda message: mails.stand_in(message, order.draft_octets),
         )
     else:
-        steps = mails.release(url, order.messages)
+        steps = mails.release(order.ledger, order.messages)
     return {
         "messages": order.messages,
         "seconds": sum(steps.values()),
@@ -172,7 +177,7 @@ def _settings(order: Order) -> Any:
         smtp_url=order.smtp_url,  # type: ignore[arg-type]
         dkim_keys=order.keys,
         sender=mails.SENDER,
-        ledger_url=f"sqlite:///{Path(order.home) / LEDGER}",
+        ledger_url=order.ledger,
     )
 
 
@@ -302,10 +307,10 @@ CASES: dict[str, Callable[[Order], Figures]] = {
 }
 
 
-def in_a_process(kind: str, order: Order) -> dict[str, Any]:
-    """Run a case by itself. RuntimeError with its last words when it failed."""
+def in_a_process(kind: str, order: Order, *wrapped_in: str) -> dict[str, Any]:
+    """Run a case by itself, started by the given command if there is one. RuntimeError with its last words when it failed."""
     done = subprocess.run(
-        [sys.executable, "-m", "bench.cases", kind],
+        [*wrapped_in, sys.executable, "-m", "bench.cases", kind],
         input=json.dumps(dataclasses.asdict(order)),
         capture_output=True,
         text=True,

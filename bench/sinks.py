@@ -170,8 +170,9 @@ def smtp_source(postfix: Postfix, port: int, messages: int, size: int) -> float:
 class Ours(Server):
     """One of this file's servers in a process of its own, on a port of its own choosing. Used in a `with`."""
 
-    def __init__(self, *arguments: str) -> None:
-        self._command = [sys.executable, "-m", "bench.sinks", *arguments]
+    def __init__(self, *arguments: str, address: str = LOOPBACK) -> None:
+        self._address = address
+        self._command = [sys.executable, "-m", "bench.sinks", *arguments, "--address", address]
 
     def __enter__(self) -> Self:
         self.process = subprocess.Popen(
@@ -189,16 +190,16 @@ class Ours(Server):
 
     def counts(self) -> dict[str, int]:
         """Of a sink: `accepted` messages, `distinct` Message-IDs among them, `refused` by 451."""
-        with socket.create_connection((LOOPBACK, self.port), timeout=START_SECONDS) as asked:
+        with socket.create_connection((self._address, self.port), timeout=START_SECONDS) as asked:
             lines = asked.makefile("rb")
             lines.readline()
             asked.sendall(b"XCOUNTS\r\n")
             return json.loads(lines.readline()[4:])
 
 
-def own_sink(refuse_every: int = 0, refuse_at: str = "rcpt") -> Ours:
+def own_sink(refuse_every: int = 0, refuse_at: str = "rcpt", address: str = LOOPBACK) -> Ours:
     """A sink that counts, and answers every so-many-th message with 451. 0: none."""
-    return Ours("sink", "--refuse-every", str(refuse_every), "--refuse-at", refuse_at)
+    return Ours("sink", "--refuse-every", str(refuse_every), "--refuse-at", refuse_at, address=address)
 
 
 def slow_way(to: int, rtt_ms: float, certificate: Path | None) -> Ours:
@@ -500,7 +501,7 @@ async def _serve(arguments: argparse.Namespace) -> None:
     loop = asyncio.get_running_loop()
     if arguments.what == "sink":
         tally = Tally(arguments.refuse_every, arguments.refuse_at)
-        server = await loop.create_server(lambda: SinkSession(tally), LOOPBACK, 0, backlog=BACKLOG)
+        server = await loop.create_server(lambda: SinkSession(tally), arguments.address, 0, backlog=BACKLOG)
     else:
         target = arguments.to
         if arguments.certificate:
@@ -509,7 +510,7 @@ async def _serve(arguments: argparse.Namespace) -> None:
             inner = await loop.create_server(lambda: Terminator(arguments.to, context), LOOPBACK, 0, backlog=BACKLOG)
             target = inner.sockets[0].getsockname()[1]
         delay = arguments.rtt_ms / 2000
-        server = await loop.create_server(lambda: Delay(target, delay), LOOPBACK, 0, backlog=BACKLOG)
+        server = await loop.create_server(lambda: Delay(target, delay), arguments.address, 0, backlog=BACKLOG)
     print(server.sockets[0].getsockname()[1], flush=True)
     await server.serve_forever()
 
@@ -524,6 +525,8 @@ def main() -> None:
     way.add_argument("--to", type=int, required=True)
     way.add_argument("--rtt-ms", type=float, required=True)
     way.add_argument("--certificate", default="")
+    for kind in (sink, way):
+        kind.add_argument("--address", default=LOOPBACK)
     with contextlib.suppress(KeyboardInterrupt):
         asyncio.run(_serve(parser.parse_args()))
 

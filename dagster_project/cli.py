@@ -202,20 +202,34 @@ def reconcile(
 
 @app.command()
 def explain(
-    user: Annotated[str, typer.Option("--user", help="user_id, also of somebody who never qualified")],
-    campaign: Annotated[str | None, typer.Option("--campaign", help="only this campaign")] = None,
+    user: Annotated[str | None, typer.Option("--user", help="user_id, also of somebody who never qualified")] = None,
+    campaign: Annotated[str | None, typer.Option("--campaign", help="only this campaign, told in full")] = None,
+    summary: Annotated[
+        bool, typer.Option("--summary", help="instead of one person: how many fail at what, everybody counted once")
+    ] = False,
     as_of: AsOf = None,
     source: Source = None,
     as_json: Json = False,
 ) -> None:
-    """Why somebody did or didn't get a message: conditions, rules, verdict, recipe, attempts.
+    """Why somebody did or didn't get a message: conditions, rules, verdict, recipe, attempts. Or why how many didn't.
 
-    Example: postrider explain --user u000042 --campaign setup_stalled
+    Example: postrider explain --user u_0000184 --campaign setup_stalled
+    Example: postrider explain --campaign setup_stalled --summary
     """
-    from dagster_project.commands import report
+    from dagster_project.commands import explain_report
     from dagster_project.commands.explain import explain as explain_command
+    from dagster_project.commands.funnel import funnel
 
-    _show(explain_command(_home(source), user, campaign, _time(as_of)), as_json, report.show_explanation)
+    if summary:
+        if campaign is None or user is not None:
+            raise InputError(
+                "--summary: found " + ("--user" if user else "no --campaign") + "; allowed is --campaign alone"
+            )
+        _show(funnel(_home(source), campaign, _time(as_of)), as_json, explain_report.show_funnel)
+        return
+    if user is None:
+        raise InputError("explain: found no --user; allowed is --user, or --campaign with --summary")
+    _show(explain_command(_home(source), user, campaign, _time(as_of)), as_json, explain_report.show_explanation)
 
 
 @app.command()

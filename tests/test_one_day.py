@@ -107,7 +107,7 @@ def the_story_is_whole(home: Home, message_id: str) -> None:
     (campaign,) = answer["campaigns"]
     assert campaign["qualified"]
     assert all(condition["value"] for condition in campaign["conditions"])
-    assert len(campaign["rules"]) == 12
+    assert len(campaign["rules"]) == 18
     assert not any(rule["is_blocked"] for rule in campaign["rules"])
     assert campaign["message"]["message_id"] == message_id
     json.dumps(answer, default=str)

@@ -64,6 +64,17 @@ class Warehouse:
         with self.connect() as connection:
             return [str(row[0]) for row in connection.execute(f"select * from ({sql}) limit {limit}").fetchall()]
 
+    def columns(self) -> dict[str, list[str]]:
+        """The columns of every relation, in order: by its name alone in `main`, else by schema and name."""
+        found: dict[str, list[str]] = {}
+        for row in self.rows(
+            "select table_schema, table_name, column_name from information_schema.columns"
+            " order by table_schema, table_name, ordinal_position"
+        ):
+            schema, table = row["table_schema"], row["table_name"]
+            found.setdefault(table if schema == "main" else f"{schema}.{table}", []).append(row["column_name"])
+        return found
+
     def copy_landed(self, to: Path) -> None:
         """Copy every landed table into another warehouse file, where models can be built as of another time."""
         with self.connect() as connection:

@@ -15,12 +15,12 @@ from pydantic import SecretStr
 from dagster_project.adapters.compiled import COMPILED, CompiledTemplate
 from dagster_project.adapters.templates import extremes
 from dagster_project.commands.controls import roster
-from dagster_project.commands.explain import TRIGGERS
 from dagster_project.commands.settings import setting_names
 from dagster_project.home import Home
 from dagster_project.lifecycle.campaign import json_schema
 from dagster_project.lifecycle.errors import InputError
 from dagster_project.lifecycle.explanation import form_problem
+from dagster_project.lifecycle.expression import columns_of, exit_problem
 from dagster_project.lifecycle.lint import Finding
 from dagster_project.lifecycle.message import Draft
 from dagster_project.lifecycle.mime import read_sender
@@ -28,6 +28,8 @@ from dagster_project.lifecycle.mime_encoding import BuildError
 from dagster_project.lifecycle.template import Context
 from dagster_project.settings import Settings
 
+PEOPLE = "int_users_enriched"
+TRIGGERS = "path:models/intermediate/score/triggers"
 SCHEMA = "dbt_project/campaign.schema.json"
 
 
@@ -42,6 +44,7 @@ def check(home: Home, with_settings: bool) -> dict[str, Any]:
         ("campaign policies", _policies),
         ("triggers on the roster", _roster),
         ("triggers that can be explained", _forms),
+        ("ends of sequences", _exits),
         ("templates", _templates),
         ("mails", _mails),
         ("limits", _limits),
@@ -73,14 +76,32 @@ def _roster(home: Home) -> tuple[int, list[str]]:
 
 
 def _forms(home: Home) -> tuple[int, list[str]]:
-    """Each trigger as `explain` will ask it. Compiled beside a scratch warehouse: this home's may be in use."""
-    with tempfile.TemporaryDirectory(prefix="postrider-") as folder:
-        scratch = Home(home.settings.model_copy(update={"home": Path(folder)})).models
-        scratch.adopt(home.models)
-        compiled = scratch.compiled([TRIGGERS], home.default_as_of())
+    """Each trigger as `explain` will ask it."""
+    compiled = _compiled(home, TRIGGERS)
     problems = {name: form_problem(name, sql) for name, sql in sorted(compiled.items())}
     found = [problem for problem in problems.values() if problem]
     return len(problems) - len(found), found
+
+
+def _exits(home: Home) -> tuple[int, list[str]]:
+    """Each `exit_when` by itself: a model that holds a broken one fails for all campaigns at once."""
+    exits = {
+        name: policy.sequence.exit_when
+        for name, policy in home.policies.items()
+        if policy.sequence and policy.sequence.exit_when
+    }
+    columns = columns_of(_compiled(home, PEOPLE)[PEOPLE]) if exits else []
+    problems = [exit_problem(name, condition, columns) for name, condition in exits.items()]
+    found = [problem for problem in problems if problem]
+    return len(exits) - len(found), found
+
+
+def _compiled(home: Home, select: str) -> dict[str, str]:
+    """Models' SQL, compiled beside a scratch warehouse: this home's may be in use."""
+    with tempfile.TemporaryDirectory(prefix="postrider-") as folder:
+        scratch = Home(home.settings.model_copy(update={"home": Path(folder)})).models
+        scratch.adopt(home.models)
+        return scratch.compiled([select], home.default_as_of())
 
 
 def _templates(home: Home) -> tuple[int, list[str]]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from datetime import datetime
 from typing import Any
 
@@ -119,104 +119,19 @@ def _number(value: int | None) -> str:
     return "" if value is None else f"{value:,}"
 
 
-def _mark(value: bool | None) -> str:
+def mark(value: bool | None) -> str:
+    """Yes, no, or not known."""
     return "[dim]-[/]" if value is None else "[green]✓[/]" if value else "[red]✗[/]"
 
 
-def _fact(name: str, value: Any) -> str:
+def fact(name: str, value: Any) -> str:
+    """A name with its value."""
     return escape(f"{name}: {'-' if value is None else value}")
 
 
-def _time(text: str) -> str:
+def moment_of(text: str) -> str:
     """A time to the second as the warehouse has it, in UTC."""
     return f"{datetime.fromisoformat(text.removesuffix('Z')):%Y-%m-%d %H:%M:%S}"
-
-
-def show_explanation(answer: Mapping[str, Any]) -> None:
-    """One block per campaign, candidates first: the verdict, and then what it rests on."""
-    campaigns = sorted(answer["campaigns"], key=lambda campaign: (not campaign["rules"], campaign["campaign_id"]))
-    out.print(f"[bold]{escape(answer['user_id'])}[/] as of {_time(answer['as_of'])} UTC")
-    if answer["as_of"] != answer["last_tick"]:
-        out.print("[dim]decided anew as of that time, from what has landed since; no tick need have run then[/]")
-    for campaign in campaigns:
-        style = {"send": "green", "not_qualified": "dim"}.get(campaign["verdict"], "yellow")
-        out.print(
-            f"\n[bold]{campaign['campaign_id']}[/]: [{style}]{campaign['verdict']}[/] ({escape(campaign['reason'])})"
-        )
-        flow("conditions", (f"{_mark(one['value'])} {one['name']}" for one in campaign["conditions"]), indent=2)
-        if campaign["facts"]:
-            flow("facts     ", (_fact(name, value) for name, value in campaign["facts"].items()), indent=2)
-        _show_rules(campaign["rules"])
-        if campaign["decision"]:
-            _show_decision(campaign["decision"])
-        if campaign["message"]:
-            _show_story(campaign["message"])
-
-
-def _show_rules(rules: Sequence[Mapping[str, Any]]) -> None:
-    if not rules:
-        return
-    blocking = [rule for rule in rules if rule["is_blocked"]]
-    flow("rules     ", (f"{_mark(not rule['is_blocked'])} {rule['rule']}" for rule in rules), indent=2)
-    for rule in blocking:
-        out.print(f"              [red]{rule['reason']}[/]: {escape(rule['sentence'])}", soft_wrap=True)
-
-
-def _show_decision(decision: Mapping[str, Any]) -> None:
-    said = [
-        f"occurrence {escape(str(decision['occurrence_key']))}",
-        f"triggered {decision['triggered_at']:%Y-%m-%d %H:%M}",
-    ]
-    said += [f"{word} {decision[word]}" for word in ("variant", "arm") if decision[word]]
-    if decision["send_after"]:
-        said.append(f"send after {decision['send_after']:%Y-%m-%d %H:%M}")
-    if decision["send_before"]:
-        said.append(f"before {decision['send_before']:%Y-%m-%d %H:%M}")
-    if decision["winner_message_id"]:
-        said.append(f"lost to {decision['winner_message_id']}")
-    flow("decision  ", said, indent=2)
-
-
-def _show_story(story: Mapping[str, Any]) -> None:
-    """From the decision to the bytes; every hash is cut to what a person compares, `--json` has them whole."""
-    reason = f" ({escape(story['state_reason'])})" if story["state_reason"] else ""
-    flow("message   ", [f"{story['message_id']}: [bold]{story['state']}[/]{reason}"], indent=2)
-    flow("planned ", [f"as of {_time(story['planned_as_of'])}", f"run {story['run_id']}"], indent=4)
-    if story["recipe"]:
-        flow("recipe  ", (f"{part} {value[:SHORT]}" for part, value in story["recipe"].items()), indent=4)
-    for draft in story["drafts"]:
-        asked = f" instead of {draft['mode_asked']}: {draft['fallback_reason']}" if draft["fallback_reason"] else ""
-        said = [f"“{escape(draft['subject'])}”", f"{draft['mode']}{escape(asked)}", f"{draft['draft_hash'][:SHORT]}"]
-        if draft["author"] != "postrider":
-            said.append(f"edited by {escape(draft['author'])}: {escape(draft['edit_reason'] or '')}")
-        flow("draft   ", said, indent=4)
-    for review in story["reviews"]:
-        by = review["reviewer"]
-        said = [f"{review['verdict']} by {escape(by)}" if by else "waiting for a person"]
-        said += [escape(review["reason"])] if review["reason"] else []
-        flow("review  ", [*said, f"of {review['draft_hash'][:SHORT]}"], indent=4)
-    if release := story["release"]:
-        said = [f"{release['release_id'][:SHORT]} by {escape(release['approver'])}", f"{release['count']:,} messages"]
-        flow("release ", [*said, f"gates {', '.join(release['gates'])}"], indent=4)
-    for attempt in story["attempts"]:
-        said = [
-            f"{attempt['attempt']}: {attempt['outcome'] or 'unfinished'}",
-            f"to {escape(attempt['rcpt_to'] or 'nobody')}",
-        ]
-        said += [f"{attempt['bytes']:,} bytes"] if attempt["bytes"] else []
-        said += [escape(attempt[name]) for name in ("detail", "provider_id") if attempt[name]]
-        flow("attempt ", said, indent=4)
-    if inbox := story["inbox"]:
-        flow("inbox   ", _inbox(inbox), indent=4)
-
-
-def _inbox(inbox: Mapping[str, Any]) -> list[str]:
-    """A message in the in-app inbox: there until when, and read or not; or gone with what was known of that."""
-    put = f"put {_time(inbox['put_at'])}"
-    if not inbox["is_kept"]:
-        return [put, "expired and purged, or erased"]
-    read = f"read {_time(inbox['read_at'])}" if inbox["read_at"] else "not read"
-    return [put, read, f"there until {_time(inbox['expires_at'])}"]
 
 
 def show_check(answer: Mapping[str, Any]) -> None:
@@ -252,7 +167,7 @@ def show_campaigns(answer: Mapping[str, Any]) -> None:
             if control["name"] == "kill"
             else f"{control['name']} {control['campaign_id'] or ''}"
         )
-        said = f"[red]![/] {what}: {escape(control['reason'])} ({escape(control['actor'])}, {_time(control['set_at'])} UTC)"
+        said = f"[red]![/] {what}: {escape(control['reason'])} ({escape(control['actor'])}, {moment_of(control['set_at'])} UTC)"
         out.print(said, soft_wrap=True)
 
 
@@ -260,9 +175,9 @@ def show_verify(answer: Mapping[str, Any]) -> None:
     """The chain and each invariant, good or broken."""
     chain = answer["chain"]
     rows = table("", "", "invariant", "checked#", "what holds~" if answer["ok"] else "what was found~")
-    rows.add_row(_mark(chain["ok"]), "chain", f"{chain['events']:,}", escape(chain.get("detail") or ""))
+    rows.add_row(mark(chain["ok"]), "chain", f"{chain['events']:,}", escape(chain.get("detail") or ""))
     for invariant in answer["invariants"]:
-        rows.add_row(_mark(invariant["ok"]), invariant["id"], f"{invariant['checked']:,}", escape(invariant["detail"]))
+        rows.add_row(mark(invariant["ok"]), invariant["id"], f"{invariant['checked']:,}", escape(invariant["detail"]))
     out.print(rows)
 
 
@@ -295,6 +210,6 @@ def show_draft(answer: Mapping[str, Any]) -> None:
     draft = answer["draft"]
     out.print(f"[bold]{answer['message_id']}[/] {answer['state']}")
     flow("to   ", [escape(answer["to"]), f"draft {draft['draft_hash'][:SHORT]}", f"mode {draft['mode']}"])
-    flow("facts", (_fact(name, value) for name, value in answer["facts"].items()))
+    flow("facts", (fact(name, value) for name, value in answer["facts"].items()))
     out.print(f"\nSubject: {escape(draft['subject'])}\nPreheader: {escape(draft['preheader'])}\n", soft_wrap=True)
     out.print(escape(draft["text"]), soft_wrap=True)

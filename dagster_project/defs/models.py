@@ -25,7 +25,13 @@ SELECTED = {
         "fqn:country_time_zones",
     ],
     "score": ["fqn:postrider.intermediate.score"],
-    "decide": ["fqn:postrider.intermediate.decide", "fqn:postrider.marts.decide", "fqn:eligibility_rules"],
+    "decide": [
+        "fqn:postrider.intermediate.decide",
+        "fqn:postrider.marts.decide",
+        "fqn:eligibility_rules",
+        "fqn:holidays",
+        "fqn:legal_basis_by_country",
+    ],
     "evaluate": ["fqn:postrider.marts.evaluate"],
 }
 

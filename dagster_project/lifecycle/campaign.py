@@ -64,12 +64,26 @@ class Cap(StrictModel):
     )
 
 
-class Caps(StrictModel):
-    """Frequency caps that this campaign obeys."""
+_CAP = "a mapping of count and window_days, or null"
 
-    per_user: Cap = Field(
-        description="a mapping of count and window_days. Counts what a person received from all capped campaigns"
+
+class Caps(StrictModel):
+    """Frequency caps that this campaign obeys; each counts the marketing of all campaigns. Who isn't named has no cap."""
+
+    per_user: Cap | None = Field(default=None, description=f"{_CAP}. Counts what the person received")
+    per_account: Cap | None = Field(default=None, description=f"{_CAP}. Counts what all people of the account received")
+    per_message_type: Cap | None = Field(
+        default=None, description=f"{_CAP}. Counts what the person received of this message type"
     )
+    per_channel: Cap | None = Field(
+        default=None, description=f"{_CAP}. Counts what the person received through this channel"
+    )
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        if not any(getattr(self, scope) for scope in type(self).model_fields):
+            raise contradiction("per_user", None, "a mapping of count and window_days where no other cap is given")
+        return self
 
 
 class Wait(StrictModel):
@@ -102,6 +116,12 @@ class SendWindow(StrictModel):
         description="a list of ISO weekdays from 1 (Monday) to 7 (Sunday), each once. Local days",
         json_schema_extra={"uniqueItems": True},
     )
+    skip_holidays: bool = Field(
+        description="true or false. Whether public holidays of the account's country count as days without a window"
+    )
+    best_hour: bool = Field(
+        description="true or false. Whether it opens at the person's usual hour where past activity shows one within it"
+    )
 
     @model_validator(mode="after")
     def _check(self) -> Self:
@@ -123,7 +143,12 @@ class SequenceStep(StrictModel):
         ge=1, le=20, description="a step from 1 to 20. Steps of one sequence count up from 1 without a gap"
     )
     wait_days: int = Field(
-        ge=0, le=365, description="a number of days from 0 to 365. The least time between the step before and this one"
+        ge=0,
+        le=365,
+        description="a number of days from 0 to 365. The least time from the delivery of an earlier step to this one",
+    )
+    exit_when: Annotated[str, Field(min_length=3, max_length=200, pattern=r"^\S")] | None = Field(
+        description="a SQL condition on columns of int_users_enriched, or null. Whoever meets it never gets this step"
     )
 
     @model_validator(mode="after")
@@ -171,19 +196,24 @@ class CampaignPolicy(StrictModel):
         description="a list of snake_case fact names, each once. Without one of them the message is held",
         json_schema_extra={"uniqueItems": True},
     )
-    caps: Caps | None = Field(description="a mapping of per_user, or null. Null: no cap holds this campaign back")
+    caps: Caps | None = Field(
+        description="a mapping of per_user, per_account, per_message_type, per_channel, or null. Null: no cap of its own"
+    )
+    quota_per_run: Annotated[int, Field(ge=1, le=1_000_000)] | None = Field(
+        description="a number of messages from 1 to 1000000, or null. The most sends of this campaign in one tick"
+    )
     reentry: Wait | Literal["never", "each_occurrence"] = Field(
         description="never, each_occurrence, {after_days: 1 to 3650} or {after_hours: 0 to 72}. When a person may get the "
         "campaign again; where no cap applies each_occurrence leaves 20 hours between two messages all the same"
     )
     send_window: SendWindow | None = Field(
-        description="a mapping of from_hour, to_hour and weekdays, or null. Null: at any time"
+        description="a mapping of from_hour, to_hour, weekdays, skip_holidays and best_hour, or null. Null: at any time"
     )
     expires_after_hours: int = Field(
         ge=1, le=8760, description="a number of hours from 1 to 8760. Counted from triggered_at; later it is never sent"
     )
     sequence: SequenceStep | None = Field(
-        description="a mapping of name, step and wait_days, or null. Null: stands alone"
+        description="a mapping of name, step, wait_days and exit_when, or null. Null: stands alone"
     )
     holdout_share: float = Field(
         ge=0, le=0.5, description="a share from 0 to 0.5. People kept back at random to measure the effect"
@@ -214,8 +244,14 @@ class CampaignPolicy(StrictModel):
             raise contradiction(
                 "caps", self.caps.model_dump(), "null, since a transactional message is owed to everyone"
             )
+        if self.legal_basis == "transactional" and self.quota_per_run is not None:
+            raise contradiction(
+                "quota_per_run", self.quota_per_run, "null, since a transactional message is owed to everyone"
+            )
         if self.mode == "autonomous" and self.review != "all":
             raise contradiction("review", self.review, "all, since mode is autonomous")
+        if self.risk == "high" and self.review != "all":
+            raise contradiction("review", self.review, "all, since risk is high")
         if len(set(self.required_facts)) < len(self.required_facts):
             raise contradiction("required_facts", list(self.required_facts), allowed_text(type(self), "required_facts"))
         return self
@@ -246,7 +282,11 @@ def policies(manifest: Mapping[str, Any]) -> dict[str, CampaignPolicy]:
 
 
 def check_sequences(policies: Mapping[str, CampaignPolicy]) -> None:
-    """Steps of one sequence are 1, 2, … with one campaign each. Raises InputError naming the sequence."""
+    """Steps of one sequence are 1, 2, … with one campaign each. Raises InputError naming the sequence.
+
+    A campaign has one place and a step one campaign, so a sequence can't come back to where it was: a circle would have
+    to be written as a step that is taken twice.
+    """
     steps = sorted(
         (policy.sequence.name, policy.sequence.step, campaign_id)
         for campaign_id, policy in policies.items()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
+from datetime import datetime
 from typing import Any
 
 import sqlglot
@@ -11,6 +12,7 @@ from sqlglot import exp
 from sqlglot.errors import SqlglotError
 
 from dagster_project.lifecycle.errors import InputError
+from dagster_project.lifecycle.reading import Probe, told
 
 CONDITION_PREFIXES = ("is_", "has_")
 _DECIDED = (
@@ -23,18 +25,6 @@ _DECIDED = (
     "send_before",
     "winner_message_id",
 )
-
-
-def conditions_query(trigger: str, compiled_sql: str, dialect: str = "duckdb") -> str:
-    """The trigger with its last select replaced by `select * from conditions where user_id = ?`.
-
-    Raises InputError when the trigger has no CTE named `conditions`.
-    """
-    tree = _parse(trigger, compiled_sql, dialect)
-    asked = sqlglot.parse_one("select * from conditions where user_id = ?", dialect=dialect)
-    with_clause = tree.args.get("with_") or tree.args.get("with")
-    asked.set("with_" if "with_" in asked.arg_types else "with", with_clause)
-    return asked.sql(dialect=dialect)
 
 
 def named_conditions(trigger: str, compiled_sql: str, dialect: str = "duckdb") -> list[str]:
@@ -88,38 +78,37 @@ def campaign_answer(
     considered: Sequence[Mapping[str, Any]],
     rules: Sequence[Mapping[str, Any]],
     decision: Mapping[str, Any] | None,
-    message: Mapping[str, Any] | None,
+    probe: Probe | None,
+    as_of: datetime,
     *,
     is_on_roster: bool = True,
 ) -> dict[str, Any]:
     """One campaign's part of an explanation; JSON-able but for times.
 
-    `considered` is what the trigger's `conditions` has on this person: no row for somebody it never looks at, and the
-    one that comes closest speaks where it has several. A condition's value is None where nothing is known.
+    `considered` is what the trigger's `conditions` has on this person, with the probe's columns: no row for somebody it
+    never looks at, and the one that comes closest speaks where it has several. A condition's value is None where nothing is
+    known.
     """
     row = _closest(names, considered, decision)
-    values = [{"name": name, "value": None if row is None or row[name] is None else bool(row[name])} for name in names]
+    values = [_condition(name, row, probe, as_of) for name in names]
     qualified = row is not None and all(value["value"] for value in values)
     verdict, reason = _verdict(values, row, decision, is_on_roster=is_on_roster)
     return {
         "campaign_id": campaign_id,
         "qualified": qualified,
         "conditions": values,
-        "rules": [
-            {
-                "rule": rule["rule"],
-                "is_blocked": rule["is_blocked"],
-                "reason": rule["reason"],
-                "sentence": rule["sentence"],
-            }
-            for rule in rules
-        ],
+        "rules": list(rules),
         "verdict": verdict,
         "reason": reason,
         "facts": json.loads(row["facts"]) if row and row.get("facts") else None,
         "decision": {name: decision[name] for name in _DECIDED} if decision else None,
-        "message": message,
     }
+
+
+def _condition(name: str, row: Mapping[str, Any] | None, probe: Probe | None, as_of: datetime) -> dict[str, Any]:
+    value = None if row is None or row[name] is None else bool(row[name])
+    untold = {"sql": probe.readings[name].sql if probe else None, "checks": [], "reads": []}
+    return {"name": name, "value": value} | (told(probe.readings[name], row, as_of) if probe and row else untold)
 
 
 def _closest(

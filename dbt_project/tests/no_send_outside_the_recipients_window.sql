@@ -1,6 +1,6 @@
 -- Asked of the clock on the recipient's wall at the tick. Returns sends that
--- would arrive outside the campaign's hours and days, or where nobody knows
--- what time it is.
+-- would arrive outside the campaign's hours and days, on a holiday that it
+-- skips, or where nobody knows what time it is.
 with sends as (
     select * from {{ ref('int_verdicts') }}
     where verdict = 'send'
@@ -19,6 +19,8 @@ local_times as (
         campaigns.window_from_hour,
         campaigns.window_to_hour,
         campaigns.window_weekdays,
+        case when campaigns.window_skips_holidays then users.country end
+            as holiday_country,
         timezone(users.timezone, timezone('UTC', {{ as_of() }})) as local_time
     from sends
     inner join campaigns
@@ -27,10 +29,15 @@ local_times as (
         on sends.user_id = users.user_id
 )
 
-select *
+select local_times.*
 from local_times
+left join {{ ref('holidays') }} as holidays
+    on
+        local_times.holiday_country = holidays.country
+        and cast(local_times.local_time as date) = holidays.holiday_date
 where
-    local_time is null
+    local_times.local_time is null
+    or holidays.holiday_date is not null
     or extract(hour from local_time) < window_from_hour
     or extract(hour from local_time) >= window_to_hour
     or not contains(

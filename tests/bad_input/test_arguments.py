@@ -45,6 +45,8 @@ ROOT = Path(__file__).parent.parent.parent
         ),
         pytest.param(["preview", "nonsense"], ["nonsense", "allowed are churn_risk"], id="unknown template"),
         pytest.param(["explain", "--user", "u1"], ["no tick", "postrider run"], id="nothing to explain yet"),
+        pytest.param(["explain", "--campaign", "winback"], ["--user", "--summary"], id="explain whom"),
+        pytest.param(["explain", "--summary"], ["--summary", "--campaign"], id="summary of what"),
         pytest.param(["review", "approve", "abc", "--by", "ana"], ["abc", "review list"], id="unknown draft"),
         pytest.param(["review", "show", "abc"], ["abc", "no draft in review"], id="unknown message"),
     ],

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from bench import cases, claim, deliver, report, results, sinks
+from bench import cases, claim, deliver, hosts, report, results, sinks
 
 ROOT = Path(__file__).parent.parent.parent
 SIZES = {"messages": 200, "sample": 40, "naive": 20, "naive_dkimpy": 5}
@@ -77,6 +77,22 @@ def test_a_released_audience_is_claimed_whole(tmp_path: Path) -> None:
     assert "seconds for 500 messages" in claim.markdown(document)
 
 
+@pytest.mark.slow
+def test_one_host_and_two_send_the_same_messages_once() -> None:
+    """`measure` itself refuses a message that was lost or came twice."""
+    try:
+        document = hosts.measure(100, 1, 1)
+    except (hosts.NoHostsError, hosts.NoPostgreSQLError) as missing:
+        pytest.skip(str(missing))
+
+    (repetition,) = document["repetitions"]
+    assert {name: found["messages"] for name, found in repetition["cases"].items()} == dict.fromkeys(hosts.PLANS, 100)
+    assert repetition["cases"]["one"]["share"] == 1
+    assert json.loads(json.dumps(document)) == document
+    for plan in hosts.PLANS.values():
+        assert f"| {plan.title} |" in hosts.markdown(document)
+
+
 def test_a_ratio_is_taken_within_its_repetition() -> None:
     """A machine that slows down tenfold between two repetitions changes both rates, and must not change their ratio."""
     repetitions = [
@@ -135,7 +151,7 @@ def test_figures_are_written_between_their_marks(tmp_path: Path) -> None:
         results.write_between(file, "deliver", "| new |")
 
 
-@pytest.mark.parametrize("module", ["bench.deliver", "bench.claim"])
+@pytest.mark.parametrize("module", ["bench.deliver", "bench.claim", "bench.hosts"])
 def test_nothing_is_measured_without_bytecode(module: str) -> None:
     told = subprocess.run(
         [sys.executable, "-m", module],

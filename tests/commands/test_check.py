@@ -29,6 +29,7 @@ def test_the_project_that_ships_is_well(make_home: Callable[..., Home]) -> None:
         "campaign policies": 11,
         "triggers on the roster": 11,
         "triggers that can be explained": 11,
+        "ends of sequences": 3,
         "templates": 11,
         "mails": 11,
         "limits": 0,
@@ -117,11 +118,19 @@ def test_several_problems_are_told_at_once(make_home: Callable[..., Home], proje
     [
         (f"{TRIGGERS}/int_triggers__welcome.yml", "mode:", "mood:", ["int_triggers__welcome.yml", "mood"]),
         (
+            f"{TRIGGERS}/int_triggers__welcome.yml", "exit_when: activated_at is", "exit_when: acivated_at is",
+            ["int_triggers__welcome: config.meta.campaign.sequence.exit_when: found unknown column 'acivated_at'"],
+        ),
+        (
+            f"{TRIGGERS}/int_triggers__first_value.yml", "step: 3", "step: 2",
+            ["sequence.step: found steps 1 (welcome), 2 (first_value), 2 (setup_stalled) in sequence 'onboarding'"],
+        ),
+        (
             "templates/emails/welcome/default/subject.txt.j2", "{{", "{{ no_such_fact }} {{",
             ["welcome", "no_such_fact"],
         ),
     ],
-    ids=["policy key", "undefined variable"],
+    ids=["policy key", "unknown column of an exit", "step taken twice", "undefined variable"],
 )  # fmt: skip
 def test_a_mistake_is_named_with_its_file(
     make_home: Callable[..., Home], project: Path, file: str, old: str, new: str, words: list[str]

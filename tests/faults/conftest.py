@@ -40,6 +40,12 @@ class Scene:
     count: int
     recorder: Recorder
     notes: Path
+    remove: Callable[[], None] = lambda: None  # the ledger: a thousand on PostgreSQL would take 9 GB
+
+    def close(self) -> None:
+        """Its server and its ledger are of no more use."""
+        self.recorder.__exit__()
+        self.remove()
 
     def worker(
         self, *wrapped_in: str, notes: Path | None = None, is_waiting: bool = False, **environment: str
@@ -124,29 +130,36 @@ def is_long(request: pytest.FixtureRequest) -> bool:
 
 
 @pytest.fixture
-def make_ledger(request: pytest.FixtureRequest, database: str, tmp_path: Path) -> Callable[[int], str]:
-    """Each call is the URL of a fresh ledger with so many released messages, copied from one that was released once."""
-    templates: dict[int, str] = {}
+def make_ledger(request: pytest.FixtureRequest, database: str, tmp_path: Path) -> Callable[..., str]:
+    """Each call is the URL of a fresh ledger with so many released messages, or an empty one, copied from one that was made once."""
+    templates: dict[tuple[int, bool], str] = {}
 
-    def make(count: int) -> str:
-        if count not in templates:
-            templates[count] = _new_url(request, database, tmp_path)
-            release(templates[count], count)
-        return _copy(request, database, tmp_path, templates[count])
+    def make(count: int, is_released: bool = True) -> str:
+        if (count, is_released) not in templates:
+            templates[count, is_released] = url = _new_url(request, database, tmp_path)
+            if is_released:
+                release(url, count)
+            else:
+                open_ledger(url, utc_now).close()
+        return _copy(request, database, tmp_path, templates[count, is_released])
 
     return make
 
 
 @pytest.fixture
-def make_scene(make_ledger: Callable[[int], str], tmp_path: Path) -> Iterator[Callable[..., Scene]]:
+def make_scene(
+    request: pytest.FixtureRequest, make_ledger: Callable[..., str], database: str, tmp_path: Path
+) -> Iterator[Callable[..., Scene]]:
     """Each call is a fresh scene: a ledger, and a server with the given options."""
     recorders: list[Recorder] = []
 
-    def make(count: int, *options: str, host: str = "127.0.0.1") -> Scene:
-        url = make_ledger(count)
+    def make(count: int, *options: str, host: str = "127.0.0.1", is_released: bool = True) -> Scene:
+        url = make_ledger(count, is_released)
         recorder = Recorder(tmp_path / f"record-{next(_numbers)}", *options, host=host)
         recorders.append(recorder)
-        return Scene(url, count, recorder, tmp_path / f"notes-{next(_numbers)}")
+        return Scene(
+            url, count, recorder, tmp_path / f"notes-{next(_numbers)}", lambda: _remove(request, database, url)
+        )
 
     yield make
     for recorder in recorders:
@@ -169,6 +182,13 @@ def _copy(request: pytest.FixtureRequest, database: str, folder: Path, template:
     name = f"faults_{next(_numbers)}"
     _administer(request, f"CREATE DATABASE {name} TEMPLATE {template.rpartition('/')[2]}")
     return re.sub(r"/[^/]*$", f"/{name}", template)
+
+
+def _remove(request: pytest.FixtureRequest, database: str, url: str) -> None:
+    if database == "sqlite":
+        Path(url.removeprefix("sqlite:///")).unlink()
+    else:
+        _administer(request, f"DROP DATABASE {url.rpartition('/')[2]} WITH (FORCE)")
 
 
 def _administer(request: pytest.FixtureRequest, statement: str) -> None:

@@ -11,6 +11,7 @@ from collections import Counter, defaultdict
 from pathlib import Path
 from typing import Any
 
+EXTRAS = {"further": "mails after it", "cuts": "connections cut", "deaths": "deaths", "jumps": "jumps"}
 BEGIN, END = "<!-- figures -->", "<!-- end of figures -->"
 
 
@@ -29,8 +30,9 @@ def rows(figures: str) -> list[str]:
         other = ", ".join(
             f"{word} {count:,}" for word, count in sorted(ends.items()) if word not in ("sent", "unknown")
         )
-        extra = "".join(f"; {one['further']} mails after it" for one in ones if "further" in one)
-        extra += "".join(f"; {one['cuts']:,} cut" for one in ones if "cuts" in one)
+        extra = "".join(
+            f"; {sum(one[name] for one in ones):,} {words}" for name, words in EXTRAS.items() if name in ones[0]
+        )
         if lost := sum(one.get("answers_lost", 0) for one in ones):
             extra += f"; {lost:,} answers lost"
         numbers = [sum(one["runs"] for one in ones), sum(ends.values()), ends["sent"], ends["unknown"]]

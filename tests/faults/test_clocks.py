@@ -75,7 +75,7 @@ def test_clocks_that_jump_by_hours_in_mid_run_lose_nothing_and_repeat_nothing(
         states = scene.judge(lost_for_now=["approved"])
         assert states["unknown"] == 0, "nobody died, so everybody has told"
         figures("wall clock of two of four workers jumps by 2 h again and again", runs=1, jumps=jumps, ends=states)
-        scene.recorder.__exit__()
+        scene.close()
 
 
 @pytest.mark.parametrize("database", ["sqlite"])

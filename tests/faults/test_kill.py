@@ -13,6 +13,7 @@ from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 
+import psycopg
 import pytest
 
 from dagster_project.ledger.database import sqlite
@@ -63,7 +64,7 @@ def test_a_kill_at_any_system_call_loses_nothing_and_repeats_nothing(
         states = scene.judge()
         assert states["unknown"] <= IN_FLIGHT, "only what was on its way can be in doubt"
         ends.update(states)
-        scene.recorder.__exit__()
+        scene.close()
     assert ends["sent"] > 0
     tried = len(points) if is_long else 10
     figures("SIGKILL at a system call that writes, syncs or sends", runs=tried, points=len(points), ends=ends)
@@ -87,7 +88,7 @@ def test_random_kills_of_four_workers_lose_nothing_and_repeat_nothing(
         states = scene.judge()
         assert states["unknown"] <= IN_FLIGHT * len(workers)
         ends.update(states)
-        scene.recorder.__exit__()
+        scene.close()
     figures("random SIGKILL of one to four of four workers", runs=runs, ends=ends)
 
 
@@ -119,19 +120,30 @@ def test_stopped_and_continued_past_its_lease_a_zombie_sends_nothing_of_others(
         zombie.wait(timeout=60)
         scene.resume()
         figures("worker stopped past its lease, then continued", runs=1, ends=scene.judge())
-        scene.recorder.__exit__()
+        scene.close()
 
 
 def stop_outside_a_transaction(worker: subprocess.Popen[str], url: str) -> None:
-    """On SQLite a process that is stopped while it writes keeps everybody else from writing until it goes on."""
+    """A process that is stopped while it writes keeps everybody else from writing until it goes on."""
     while worker.poll() is None:
         worker.send_signal(signal.SIGSTOP)
-        if not url.startswith("sqlite"):
+        if not _is_writing(url):
             return
-        try:
-            with contextlib.closing(sqlite.connect(url.removeprefix("sqlite:///"), timeout=0.1)) as probe:
-                probe.execute("BEGIN IMMEDIATE")
-            return
-        except sqlite.OperationalError:
-            worker.send_signal(signal.SIGCONT)
-            time.sleep(0.01)
+        worker.send_signal(signal.SIGCONT)
+        time.sleep(0.01)
+
+
+def _is_writing(url: str) -> bool:
+    """Is there an open transaction? Only the worker that was stopped has one."""
+    if not url.startswith("sqlite"):
+        time.sleep(0.05)  # what it asked last ends without it
+        with psycopg.connect(url, autocommit=True) as probe:
+            others = "datname = current_database() AND pid <> pg_backend_pid() AND xact_start IS NOT NULL"
+            found = probe.execute(f"SELECT 1 FROM pg_stat_activity WHERE {others} LIMIT 1").fetchone()
+        return found is not None
+    try:
+        with contextlib.closing(sqlite.connect(url.removeprefix("sqlite:///"), timeout=0.1)) as probe:
+            probe.execute("BEGIN IMMEDIATE")
+    except sqlite.OperationalError:
+        return True
+    return False

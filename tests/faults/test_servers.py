@@ -175,7 +175,7 @@ def test_a_disk_that_fails_ends_the_worker_before_the_mail(
         assert set(accepted) <= marked, "no mail without its mark on the disk"
         scene.resume()
         figures(f"EIO from {call} on", runs=1, ends=scene.judge())
-        scene.recorder.__exit__()
+        scene.close()
 
 
 @pytest.mark.slow

@@ -36,11 +36,23 @@ WELCOME: dict[str, Any] = {
     "review": "none",
     "priority": 70,
     "required_facts": ["next_setup_step"],
-    "caps": {"per_user": {"count": 2, "window_days": 7}},
+    "caps": {
+        "per_user": {"count": 2, "window_days": 7},
+        "per_account": {"count": 5, "window_days": 7},
+        "per_message_type": None,
+        "per_channel": None,
+    },
+    "quota_per_run": 500,
     "reentry": "never",
-    "send_window": {"from_hour": 9, "to_hour": 17, "weekdays": [1, 2, 3, 4, 5]},
+    "send_window": {
+        "from_hour": 9,
+        "to_hour": 17,
+        "weekdays": [1, 2, 3, 4, 5],
+        "skip_holidays": True,
+        "best_hour": False,
+    },
     "expires_after_hours": 72,
-    "sequence": {"name": "onboarding", "step": 2, "wait_days": 2},
+    "sequence": {"name": "onboarding", "step": 2, "wait_days": 2, "exit_when": "activated_at is not null"},
     "holdout_share": 0.1,
     "variants": {"default": 1},
     "rollout_percent": 100,
@@ -52,6 +64,7 @@ KEYS = ", ".join(WELCOME)
 WEEKDAYS = "a list of ISO weekdays from 1 (Monday) to 7 (Sunday), each once"
 OWED = "null, since a transactional message is owed to everyone"
 REQUIRED: Any = object()
+SCHEMA = {"$ref": "#/$defs/CampaignPolicy", "$defs": json_schema()["$defs"]}
 
 
 def changed(changes: Mapping[str, Any]) -> dict[str, Any]:
@@ -99,12 +112,20 @@ def trigger_node(name: str, meta: Mapping[str, Any], patch_path: str | None) -> 
         ),
         (
             {"send_window.until": 17},
-            "send_window: found unknown key 'until', allowed are from_hour, to_hour, weekdays",
+            (
+                "send_window: found unknown key 'until', allowed are from_hour, to_hour, weekdays, skip_holidays, "
+                "best_hour"
+            ),
         ),
         (
             {"send_window": "always"},
-            "send_window: found 'always', allowed is a mapping of from_hour, to_hour and weekdays, or null",
+            (
+                "send_window: found 'always', allowed is a mapping of from_hour, to_hour, weekdays, skip_holidays and "
+                "best_hour, or null"
+            ),
         ),
+        ({"send_window.best_hour": "yes"}, "send_window.best_hour: found 'yes', allowed is true or false"),
+        ({"send_window.skip_holidays": REQUIRED}, "send_window.skip_holidays: found nothing, allowed is true or false"),
         ({"holdout_share": 0.6}, "holdout_share: found 0.6, allowed is a share from 0 to 0.5"),
         ({"holdout_share": float("nan")}, "holdout_share: found NaN, allowed is a share from 0 to 0.5"),
         ({"holdout_share": REQUIRED}, "holdout_share: found nothing, allowed is a share from 0 to 0.5"),
@@ -134,7 +155,22 @@ def trigger_node(name: str, meta: Mapping[str, Any], patch_path: str | None) -> 
             {"caps.per_user.count": 0},
             "caps.per_user.count: found 0, allowed is a number of messages from 1 to 100",
         ),
-        ({"caps": {}}, "caps.per_user: found nothing, allowed is a mapping of count and window_days"),
+        (
+            {"caps": {}},
+            "caps.per_user: found null, allowed is a mapping of count and window_days where no other cap is given",
+        ),
+        (
+            {"caps.per_account": 3},
+            "caps.per_account: found 3, allowed is a mapping of count and window_days, or null",
+        ),
+        (
+            {"caps.per_person": None},
+            (
+                "caps: found unknown key 'per_person' (did you mean 'per_user'?), allowed are per_user, per_account, "
+                "per_message_type, per_channel"
+            ),
+        ),
+        ({"quota_per_run": 0}, "quota_per_run: found 0, allowed is a number of messages from 1 to 1000000, or null"),
         (
             {"reentry": "sometimes"},
             "reentry: found 'sometimes', allowed is never, each_occurrence, {after_days: 1 to 3650} or {after_hours: 0 to 72}",
@@ -173,6 +209,7 @@ def trigger_node(name: str, meta: Mapping[str, Any], patch_path: str | None) -> 
             "sequence.wait_days: found 2, allowed is 0 in step 1, which has no step before it",
         ),
         ({"sequence.step": 0}, "sequence.step: found 0, allowed is a step from 1 to 20"),
+        ({"risk": "high"}, "review: found 'none', allowed is all, since risk is high"),
         ({"mode": "autonomous"}, "review: found 'none', allowed is all, since mode is autonomous"),
         (
             {"legal_basis": "legitimate_interest"},
@@ -185,7 +222,11 @@ def trigger_node(name: str, meta: Mapping[str, Any], patch_path: str | None) -> 
         ),
         (
             {"message_type": "billing", "legal_basis": "transactional", "holdout_share": 0},
-            f"caps: found {json.dumps(WELCOME['caps'])}, allowed is {OWED}",
+            f"caps: found {json.dumps(WELCOME['caps'])[:60]}…, allowed is {OWED}",
+        ),
+        (
+            {"message_type": "billing", "legal_basis": "transactional", "holdout_share": 0, "caps": None},
+            f"quota_per_run: found 500, allowed is {OWED}",
         ),
     ],
 )
@@ -335,9 +376,8 @@ def test_whatever_stands_at_a_key_is_accepted_or_refused_in_one_line(path: str, 
         assert len(line.splitlines()) == 1
     else:
         written = policy.model_dump(mode="json")
-        schema = {"$ref": "#/$defs/CampaignPolicy", "$defs": json_schema()["$defs"]}
 
-        jsonschema.validate(written, schema)
+        jsonschema.validate(written, SCHEMA)
         assert CampaignPolicy.model_validate_json(json.dumps(written)) == policy
 
 

@@ -1,45 +1,9 @@
-select * from {{ ref('int_eligibility__consent') }}
+select * from {{ ref('int_judgements') }}
 
 union all
 
-select * from {{ ref('int_eligibility__suppression') }}
+select * from {{ ref('int_eligibility__account_crowding') }}
 
 union all
 
-select * from {{ ref('int_eligibility__internal_user') }}
-
-union all
-
-select * from {{ ref('int_eligibility__holdout_global') }}
-
-union all
-
-select * from {{ ref('int_eligibility__holdout_campaign') }}
-
-union all
-
-select * from {{ ref('int_eligibility__reentry') }}
-
-union all
-
-select * from {{ ref('int_eligibility__frequency_cap') }}
-
-union all
-
-select * from {{ ref('int_eligibility__rollout') }}
-
-union all
-
-select * from {{ ref('int_eligibility__paused') }}
-
-union all
-
-select * from {{ ref('int_eligibility__send_window') }}
-
-union all
-
-select * from {{ ref('int_eligibility__expired') }}
-
-union all
-
-select * from {{ ref('int_eligibility__missing_facts') }}
+select * from {{ ref('int_eligibility__quota') }}

@@ -1,27 +1,21 @@
 {# Every zone in use is walked in steps of 15 minutes of UTC: all offsets are
    multiples of it, so gaps and overlaps of daylight saving need no rule. #}
-with users as (select * from {{ ref('int_users_enriched') }}),
+with candidate_windows as (select * from {{ ref('int_candidate_windows') }}),
 
-known_zones as (select * from {{ ref('int_time_zones') }}),
-
-campaigns as (select * from {{ ref('dim_campaigns') }}),
-
-zones as materialized (
-    -- a zone that the engine doesn't know has no window, and is held
-    select distinct users.timezone
-    from users
-    inner join known_zones
-        on users.timezone = known_zones.timezone
-),
+holidays as (select * from {{ ref('holidays') }}),
 
 windows as (
     select distinct
-        window_from_hour,
-        window_to_hour,
-        window_weekdays
-    from campaigns
-    where window_from_hour is not null
+        window_id,
+        timezone,
+        holiday_country,
+        from_hour,
+        to_hour,
+        weekdays
+    from candidate_windows
 ),
+
+zones as materialized (select distinct timezone from windows),
 
 instants as (
     select {{ as_of() }} as instant
@@ -29,7 +23,8 @@ instants as (
     select
         date_trunc('hour', {{ as_of() }})
         + to_minutes(15 * cast(steps.step as integer)) as instant
-    from range(1, 8 * 24 * 4 + 1) as steps (step)
+    -- a window on one weekday that is a holiday opens on the fifteenth day
+    from range(1, 15 * 24 * 4 + 1) as steps (step)
     where
         date_trunc('hour', {{ as_of() }})
         + to_minutes(15 * cast(steps.step as integer)) > {{ as_of() }}
@@ -49,29 +44,62 @@ local_hours as (
     select
         timezone,
         instant,
+        cast(local_time as date) as local_date,
         extract(hour from local_time) as local_hour,
         extract(isodow from local_time) as local_weekday
     from local_times
 ),
 
-send_windows as (
+openings as (
     select
-        local_hours.timezone,
-        windows.window_from_hour,
-        windows.window_to_hour,
-        windows.window_weekdays,
-        min(local_hours.instant) = {{ as_of() }} as is_open,
-        min(local_hours.instant) as opens_at
+        windows.window_id,
+        min(local_hours.instant) as opens_at,
+        arg_min(local_hours.local_date, local_hours.instant) as opens_on
     from local_hours
     inner join windows
         on
-            local_hours.local_hour >= windows.window_from_hour
-            and local_hours.local_hour < windows.window_to_hour
+            local_hours.timezone = windows.timezone
+            and local_hours.local_hour >= windows.from_hour
+            and local_hours.local_hour < windows.to_hour
             and list_contains(
-                cast(cast(windows.window_weekdays as json) as integer[]),
+                cast(cast(windows.weekdays as json) as integer[]),
                 local_hours.local_weekday
             )
-    group by 1, 2, 3, 4
+    left join holidays
+        on
+            windows.holiday_country = holidays.country
+            and local_hours.local_date = holidays.holiday_date
+    where holidays.holiday_date is null
+    group by 1
+),
+
+send_windows as (
+    select
+        windows.window_id,
+        windows.timezone,
+        windows.holiday_country,
+        windows.from_hour,
+        windows.to_hour,
+        windows.weekdays,
+        coalesce(openings.opens_at = {{ as_of() }}, false) as is_open,
+        openings.opens_at,
+        holidays.holiday_date is not null as is_holiday,
+        -- the hour on the wall, where the window still opens on this day
+        case
+            when openings.opens_on = now_there.local_date
+                then now_there.local_hour
+        end as local_hour_before_opening
+    from windows
+    inner join local_hours as now_there
+        on
+            windows.timezone = now_there.timezone
+            and now_there.instant = {{ as_of() }}
+    left join openings
+        on windows.window_id = openings.window_id
+    left join holidays
+        on
+            windows.holiday_country = holidays.country
+            and now_there.local_date = holidays.holiday_date
 )
 
 select * from send_windows

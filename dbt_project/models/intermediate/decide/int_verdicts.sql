@@ -4,6 +4,8 @@ campaigns as (select * from {{ ref('dim_campaigns') }}),
 
 users as (select * from {{ ref('int_users_enriched') }}),
 
+candidate_windows as (select * from {{ ref('int_candidate_windows') }}),
+
 send_windows as (select * from {{ ref('int_send_windows') }}),
 
 campaign_caps as (
@@ -85,12 +87,10 @@ verdicts as (
     left join campaign_caps
         on candidates.campaign_id = campaign_caps.campaign_id
     left join users on candidates.user_id = users.user_id
+    left join candidate_windows
+        on candidates.message_id = candidate_windows.message_id
     left join send_windows
-        on
-            users.timezone = send_windows.timezone
-            and campaigns.window_from_hour = send_windows.window_from_hour
-            and campaigns.window_to_hour = send_windows.window_to_hour
-            and campaigns.window_weekdays = send_windows.window_weekdays
+        on candidate_windows.window_id = send_windows.window_id
     left join assignments on candidates.message_id = assignments.message_id
     left join blocked on candidates.message_id = blocked.message_id
     left join arbitration on candidates.message_id = arbitration.message_id

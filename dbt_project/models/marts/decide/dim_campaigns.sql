@@ -38,6 +38,7 @@ campaigns as (
         cast(policy ->> '$.caps.per_user.count' as integer) as cap_count,
         cast(policy ->> '$.caps.per_user.window_days' as integer)
             as cap_window_days,
+        cast(policy ->> '$.quota_per_run' as integer) as quota_per_run,
         case
             when policy ->> '$.reentry.after_days' is not null
                 then 'after_days'
@@ -57,12 +58,17 @@ campaigns as (
             as window_from_hour,
         cast(policy ->> '$.send_window.to_hour' as integer) as window_to_hour,
         policy ->> '$.send_window.weekdays' as window_weekdays,
+        cast(policy ->> '$.send_window.skip_holidays' as boolean)
+            as window_skips_holidays,
+        cast(policy ->> '$.send_window.best_hour' as boolean)
+            as window_prefers_usual_hour,
         cast(policy ->> '$.expires_after_hours' as integer)
             as expires_after_hours,
         policy ->> '$.sequence.name' as sequence_name,
         cast(policy ->> '$.sequence.step' as integer) as sequence_step,
         cast(policy ->> '$.sequence.wait_days' as integer)
             as sequence_wait_days,
+        policy ->> '$.sequence.exit_when' as sequence_exit_when,
         cast(policy ->> '$.holdout_share' as double) as holdout_share,
         policy ->> '$.variants' as variants,
         cast(policy ->> '$.rollout_percent' as integer) as rollout_percent,

@@ -2,19 +2,7 @@ with candidates as (select * from {{ ref('int_candidates_unioned') }}),
 
 campaigns as (select * from {{ ref('dim_campaigns') }}),
 
-consents as (select * from {{ ref('stg_consents') }}),
-
-latest_consents as (
-    select
-        user_id,
-        channel,
-        message_type,
-        -- of two changes at one moment the withdrawal stands
-        arg_max(status, (recorded_at, status = 'withdrawn', consent_id))
-            as status
-    from consents
-    group by 1, 2, 3
-),
+latest_consents as (select * from {{ ref('int_latest_consents') }}),
 
 judged as (
     select

@@ -2,7 +2,7 @@ with candidates as (select * from {{ ref('int_candidates_unioned') }}),
 
 campaigns as (select * from {{ ref('dim_campaigns') }}),
 
-users as (select * from {{ ref('int_users_enriched') }}),
+candidate_windows as (select * from {{ ref('int_candidate_windows') }}),
 
 send_windows as (select * from {{ ref('int_send_windows') }}),
 
@@ -13,21 +13,22 @@ judged as (
             when campaigns.campaign_id is null then 'no_policy'
             -- no window in the policy: any time will do
             when campaigns.window_from_hour is null then null
+            when candidate_windows.message_id is null then 'no_time_zone'
             when send_windows.is_open then null
-            when users.timezone is null then 'no_time_zone'
+            when send_windows.is_holiday then 'holiday'
+            when
+                send_windows.local_hour_before_opening
+                >= campaigns.window_from_hour
+                then 'before_usual_hour'
             else 'outside_send_window'
         end as reason
     from candidates
     left join campaigns
         on candidates.campaign_id = campaigns.campaign_id
-    left join users
-        on candidates.user_id = users.user_id
+    left join candidate_windows
+        on candidates.message_id = candidate_windows.message_id
     left join send_windows
-        on
-            users.timezone = send_windows.timezone
-            and campaigns.window_from_hour = send_windows.window_from_hour
-            and campaigns.window_to_hour = send_windows.window_to_hour
-            and campaigns.window_weekdays = send_windows.window_weekdays
+        on candidate_windows.window_id = send_windows.window_id
 )
 
 select
