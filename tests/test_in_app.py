@@ -26,7 +26,7 @@ import sqlalchemy as sa
 from dagster_project.adapters.clock import utc_now
 from dagster_project.adapters.inbox_app import MAX_AGE, read_inbox_token
 from dagster_project.adapters.secret import secret_keys
-from dagster_project.commands import report
+from dagster_project.commands import explain_report
 from dagster_project.commands.explain import explain
 from dagster_project.commands.run import Report
 from dagster_project.home import Home
@@ -144,7 +144,7 @@ def test_a_day_of_the_demo_company_in_its_inboxes(
     assert told["inbox"]["is_kept"]
     assert told["inbox"]["read_at"] is not None
     assert None not in {state["state"] for state in told["states"]}
-    report.show_explanation(explained)
+    explain_report.show_explanation(explained)
     shown_there = " ".join(capsys.readouterr().out.split())
     assert re.search(r"inbox put 20\d\d-\S+ \S+ read 20\d\d-\S+ \S+ there until 20\d\d-", shown_there)
 

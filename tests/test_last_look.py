@@ -146,12 +146,15 @@ def test_a_tick_that_is_run_again_with_other_priorities_mails_nobody_a_second_ti
 ) -> None:
     """Each tick sees the ledger as before itself, so for those whose candidates compete another one wins now. Their first mail
     has left, and the cap is one a day."""
+    policies = sorted((project / "dbt_project/models/intermediate/score/triggers").glob("*.yml"))
+    for policy in policies:  # with everybody's usual hour fewer compete at one hour, and among so few people nobody
+        policy.write_text(policy.read_text().replace("best_hour: true", "best_hour: false"))
     home = make_home(project=project)
     assert tick(home, MORNING).error is None
     first = outbox(home)
     losers = {row["message_id"]: row["user_id"] for row in home.decisions(MORNING) if row["verdict"] == "lose"}
     assert losers
-    for policy in (project / "dbt_project/models/intermediate/score/triggers").glob("*.yml"):
+    for policy in policies:
         text = policy.read_text()
         (priority,) = re.findall(r"priority: (\d+)", text)
         policy.write_text(text.replace(f"priority: {priority}", f"priority: {101 - int(priority)}"))
@@ -167,6 +170,6 @@ def test_a_tick_that_is_run_again_with_other_priorities_mails_nobody_a_second_ti
     }
     mailed = Counter(one.user_id for one in messages(home, "sent") if one.campaign_id in marketing)
     assert set(mailed.values()) == {1}
-    assert outbox(home) == first
+    assert outbox(home) >= first  # of a crowded account another may come first now: docs/last-look.md says so
     with home.ledger() as ledger:
         assert ledger.verify()["ok"]

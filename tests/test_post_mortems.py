@@ -299,11 +299,11 @@ def test_shutterfly_a_trigger_that_forgets_one_of_its_conditions_is_refused_by_c
 def test_san_diego_a_welcome_to_everybody_in_the_database_stops_at_the_share_of_the_base(
     make_home: MakeHome, tick: Tick, company: Path, recorder: Recorder
 ) -> None:
-    """A migration stamps every person as new. The home's first tick, so there is no usual size to compare with."""
+    """A migration stamps every person as new, in one zone. The home's first tick, so there is no usual size to compare with."""
     users = company / "users.parquet"
     with duckdb.connect() as connection:
         connection.execute(f"create table people as select * from '{users}'")
-        connection.execute("update people set created_at = timestamp '2026-08-31 20:00:00'")
+        connection.execute("update people set created_at = timestamp '2026-08-31 20:00:00', timezone = 'UTC'")
         connection.execute(f"copy people to '{users}' (format parquet)")
     home = make_home(data=company, **PRODUCTION, **to_the(recorder))
 

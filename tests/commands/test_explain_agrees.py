@@ -73,6 +73,7 @@ class Truth:
 def built_by_dbt(home: Home, as_of: datetime, folder: Path) -> Iterator[Home]:
     """Another warehouse over the same rows and the ledger as it stands, in which dbt has built everything as of a time."""
     scratch = Home(home.settings.model_copy(update={"home": folder, "data": home.data}))
+    folder.mkdir()
     home.warehouse.copy_landed(scratch.settings.warehouse_path)
     with home.ledger() as ledger:
         scratch.warehouse.write(ledger.land(home.pack.name), schema="raw")

@@ -34,9 +34,7 @@ def tick(ledger: Ledger, server: SmtpServer, run_id: str, count: int) -> int:
     ledger.record_gate(run_id, AS_OF, "decide", True, [])
     ledger.release(run_id, AS_OF, "demo", ["decide"], timedelta(hours=6), "policy")
     with SmtpChannel(server) as channel:
-        counts = delivering.deliver(
-            ledger, channel, LETTERHEAD, worker=f"{run_id}:{os.getpid()}", clock=utc_now, batch=10
-        )
+        counts = delivering.deliver(ledger, channel, LETTERHEAD, worker=f"{run_id}:{os.getpid()}", clock=utc_now)
     return counts.outcomes.get("sent", 0)
 
 
