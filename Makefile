@@ -16,14 +16,14 @@ run: $(VENV)/installed ## one tick on the demo company; mails land in var/outbox
 	$(BIN)/postrider run
 
 test: $(VENV)/installed ## everything
-	$(BIN)/pytest -n auto
+	$(BIN)/pytest -n auto --dist worksteal
 
 quick: $(VENV)/installed ## the slice that fits between two edits (under 60 s)
-	$(BIN)/pytest -n auto -m "not slow"
+	$(BIN)/pytest -n auto --dist worksteal -m "not slow"
 
 faults: $(VENV)/installed ## the long form of the fault tests; writes docs/faults.md
 	rm -f .faults.jsonl
-	FAULTS_REPORT=$(CURDIR)/.faults.jsonl $(BIN)/pytest -n auto --long tests/faults
+	FAULTS_REPORT=$(CURDIR)/.faults.jsonl $(BIN)/pytest -n auto --dist worksteal --long tests/faults
 	$(BIN)/python tests/faults/report.py .faults.jsonl docs/faults.md
 	rm -f .faults.jsonl
 

@@ -99,7 +99,7 @@ def is_long(request: pytest.FixtureRequest) -> bool:
 def test_people_are_explained_as_the_tick_decided(ticked: Home, is_long: bool) -> None:
     """Every campaign of each: the conditions of the trigger, and verdict, reason and rules of the tick."""
     truth = Truth(ticked, MORNING)
-    chosen = some(truth.users, truth, 1_000 if is_long else 16, seed=7)
+    chosen = some(truth.users, truth, 1_000 if is_long else 8, seed=7)
 
     assert [one for user in chosen for one in truth.disagreements(explain(ticked, user, None, None))] == []
 
@@ -111,7 +111,7 @@ def test_a_past_time_is_explained_as_a_whole_rebuild_decides(
     """Run for one person, the models say what they say when dbt builds them for everybody as of that time."""
     with built_by_dbt(ticked, as_of, tmp_path / "scratch") as built:
         truth = Truth(built, as_of)
-    chosen = some(truth.users, truth, 50 if is_long else 10, seed=8)
+    chosen = some(truth.users, truth, 50 if is_long else 6, seed=8)
 
     assert [one for user in chosen for one in truth.disagreements(explain(ticked, user, None, as_of))] == []
     assert truth.decisions

@@ -211,7 +211,7 @@ def test_workers_killed_again_and_again_while_they_settle_leave_nothing_in_doubt
         with open_ledger(esp.url, utc_now) as ledger, resend(esp.server) as channel:
             delivering.deliver(ledger, channel, LETTERHEAD, worker="first", clock=utc_now)
     esp.provider.lost = usual
-    runs = 30 if is_long else 5
+    runs = 30 if is_long else 2
     for _ in range(runs):
         seen, worker = len(esp.server.requests), esp.worker()
         give_up = time.monotonic() + 60

@@ -55,7 +55,7 @@ def test_a_kill_at_any_system_call_loses_nothing_and_repeats_nothing(
     assert len(points) > 3 * MESSAGES, "at least the envelope, the content and the dot of each mail"
 
     ends: Counter[str] = Counter()
-    for name, number in points if is_long else random.sample(points, 10):
+    for name, number in points if is_long else random.sample(points, 6):
         scene = make_scene(MESSAGES)
         inject = f"inject={name}:signal=KILL:when={number}"
         worker = scene.worker("strace", "-f", "-qq", "-e", f"trace={name}", "-e", inject, "-o", "/dev/null")
@@ -66,7 +66,7 @@ def test_a_kill_at_any_system_call_loses_nothing_and_repeats_nothing(
         ends.update(states)
         scene.close()
     assert ends["sent"] > 0
-    tried = len(points) if is_long else 10
+    tried = len(points) if is_long else 6
     figures("SIGKILL at a system call that writes, syncs or sends", runs=tried, points=len(points), ends=ends)
 
 
@@ -74,7 +74,7 @@ def test_random_kills_of_four_workers_lose_nothing_and_repeat_nothing(
     make_scene: MakeScene, is_long: bool, figures: Figures
 ) -> None:
     ends: Counter[str] = Counter()
-    runs = 500 if is_long else 4
+    runs = 500 if is_long else 2
     for _ in range(runs):
         scene = make_scene(200)
         workers = [scene.worker() for _ in range(4)]
