@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import Any, Protocol
 
 import pyarrow as pa
 
+from dagster_project.lifecycle.errors import InputError
 from dagster_project.lifecycle.simulation import SCARCE
 
-MARKER = datetime(2001, 2, 3, 4, 5, 6)  # stands in the SQL for the time of each tick
+MARKER = datetime(2001, 2, 3, 4, 5, 6)  # what the SQL that a replay is given was compiled for
 MESSAGES, TICKS, DECISIONS = "raw_ledger_messages", "raw_ledger_ticks", "fct_decisions"
 VERDICTS = "int_verdicts"
 OPEN = "('planned', 'drafted', 'in_review', 'approved', 'deferred', 'claimed')"
+_TIME = "getvariable('as_of')"
 _RELATION = re.compile(r'"(?:main|raw)"\."(\w+)"')
 
 
@@ -46,15 +49,17 @@ class Replay:
         """`queries`: model → SQL as of MARKER, per policy, in an order in which what a model reads stands before it.
         `decisions`: the SQL that adds to the record. `views`: the models that are views. `history`: the ledger as it was landed."""
         self.connection = connection
-        self._queries = [_upstream(one, {VERDICTS, *reads(decisions)}) for one in queries]
-        self._decisions = decisions
+        wanted = {VERDICTS, *reads(decisions)}
+        self._queries = [
+            {name: with_variable_time(name, sql) for name, sql in _upstream(one, wanted).items()} for one in queries
+        ]
+        self._decisions = with_variable_time(DECISIONS, decisions)
         self._views = views
+        self._standing: dict[str, str] = {}  # view → its SQL: one that stands reads the tables of each tick
         self._pack = f"'{source_pack}'"
         self._own = self._of_one_policy()
-        self._moving = _downstream(
-            self._queries[0], {name for name, sql in self._queries[0].items() if _literal() in sql}
-        )
-        self._moving |= _downstream(self._queries[0], {MESSAGES, TICKS, DECISIONS})
+        changing = {name for name, sql in self._queries[0].items() if _TIME in sql}
+        self._moving = _downstream(self._queries[0], changing | {MESSAGES, TICKS, DECISIONS})
         self._policies = range(len(queries))
         self._land(history, decision_columns)
 
@@ -64,13 +69,21 @@ class Replay:
             if name not in self._moving and (name not in self._own or len(self._policies) == 1):
                 self._make(name, sql, as_table=True)
 
-    def advance(self, as_of: datetime) -> None:
+    @contextlib.contextmanager
+    def tick(self, as_of: datetime) -> Iterator[None]:
+        """One tick is one transaction: each of its hundred tables would else be synced to the disk."""
+        self.connection.execute("begin")
+        self.connection.execute("set variable as_of = cast(? as timestamp)", [as_of])
+        yield
+        self.connection.execute("commit")
+
+    def advance(self) -> None:
         """Make what the time alone changes: who was there, what they had done, who is a candidate."""
         for name, sql in self._queries[0].items():
             if name in self._moving and name not in self._own:
-                self._make(name, _as_of(sql, as_of))
+                self._make(name, sql)
 
-    def decide(self, policy: int, as_of: datetime) -> None:
+    def decide(self, policy: int) -> None:
         """Make every verdict of one policy, and add what changed to its record."""
         for name in (MESSAGES, TICKS):
             self.connection.execute(f'create or replace view raw."{name}" as select * from simulated.{name}_{policy}')
@@ -79,8 +92,8 @@ class Replay:
         )
         for name, sql in self._queries[policy].items():
             if name in self._own and (name in self._moving or len(self._policies) > 1):
-                self._make(name, _as_of(sql, as_of))
-        self.connection.execute(f"insert into simulated.{DECISIONS}_{policy} by name {_as_of(self._decisions, as_of)}")
+                self._make(name, sql)
+        self.connection.execute(f"insert into simulated.{DECISIONS}_{policy} by name {self._decisions}")
 
     def fresh_drafts(self, policy: int) -> list[dict[str, Any]]:
         """Verdicts of this tick whose message is yet to be planned, in campaigns where a language model helps."""
@@ -92,13 +105,13 @@ class Replay:
             where verdicts.verdict = 'send' and campaigns.mode = 'assisted'
         """)
 
-    def carry(self, policy: int, as_of: datetime, *, is_approved: bool, cautioned: Collection[str]) -> None:
+    def carry(self, policy: int, *, is_approved: bool, cautioned: Collection[str]) -> None:
         """What a tick does with its verdicts: withdraw, plan, send. It is history for the next tick.
 
         With `is_approved` a person has read every draft at once; else drafts that need one wait for ever: those of
         campaigns whose policy says so, and of the cautioned ones, whose audience looked unusual at this tick.
         """
-        messages, time = f"simulated.{MESSAGES}_{policy}", _time(as_of)
+        messages, time = f"simulated.{MESSAGES}_{policy}", _TIME
         waits = "false" if is_approved else f"(campaigns.review = 'all' or campaigns.campaign_id in {_list(cautioned)})"
         leaving = (
             "('approved', 'deferred', 'claimed', 'in_review')" if is_approved else "('approved', 'deferred', 'claimed')"
@@ -151,15 +164,15 @@ class Replay:
         ):
             self.connection.execute(statement)
 
-    def close_tick(self, policy: int, as_of: datetime, status: str) -> list[dict[str, Any]]:
+    def close_tick(self, policy: int, status: str) -> list[dict[str, Any]]:
         """Note the tick for those after it. Returns candidates by campaign, verdict and reason; `is_bound` where nothing
         but want of room holds them back."""
         is_bound = f"verdicts.verdict = 'hold' and list_has_all({list(SCARCE)}, cast(cast(verdicts.reasons_all as json) as varchar[]))"
         self.connection.execute(f"""
             insert into simulated.{TICKS}_{policy} by name
             select
-                '{as_of.isoformat()}' as run_id, {self._pack} as source_pack,
-                {_time(as_of)} as as_of, '{status}' as status, campaign_id, count(*) as candidates,
+                cast({_TIME} as varchar) as run_id, {self._pack} as source_pack,
+                {_TIME} as as_of, '{status}' as status, campaign_id, count(*) as candidates,
                 count(*) filter (verdict = 'send') as sends
             from main.{VERDICTS}
             group by campaign_id
@@ -225,20 +238,19 @@ class Replay:
             """)
 
     def _make(self, name: str, sql: str, *, as_table: bool = False) -> None:
-        kind = "table" if as_table or name not in self._views else "view"
-        self.connection.execute(f'create or replace {kind} main."{name}" as {sql}')
+        if as_table or name not in self._views:
+            self.connection.execute(f'create or replace table main."{name}" as {sql}')
+        elif self._standing.get(name) != sql:
+            self.connection.execute(f'create or replace view main."{name}" as {sql}')
+            self._standing[name] = sql
 
 
-def _literal() -> str:
-    return MARKER.isoformat(sep=" ")
-
-
-def _as_of(sql: str, as_of: datetime) -> str:
-    return sql.replace(_literal(), as_of.isoformat(sep=" "))
-
-
-def _time(as_of: datetime) -> str:
-    return f"timestamp '{as_of.isoformat(sep=' ')}'"
+def with_variable_time(name: str, sql: str) -> str:
+    """SQL that was compiled for MARKER, asking the connection for the time. InputError where it takes the time apart."""
+    asking = sql.replace(f"cast('{MARKER.isoformat(sep=' ')}' as timestamp)", _TIME)
+    if f"{MARKER:%Y-%m-%d}" in asking:
+        raise InputError(f"{name}: found the tick's time not as as_of() writes it, allowed is the macro as_of() alone")
+    return asking
 
 
 def _list(names: Collection[str]) -> str:

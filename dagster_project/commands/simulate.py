@@ -16,7 +16,16 @@ from typing import Any, Literal
 import pyarrow as pa
 
 from dagster_project.adapters.models import DECIDING, Models
-from dagster_project.adapters.replay import DECISIONS, MARKER, MESSAGES, TICKS, VERDICTS, Replay, reads
+from dagster_project.adapters.replay import (
+    DECISIONS,
+    MARKER,
+    MESSAGES,
+    TICKS,
+    VERDICTS,
+    Replay,
+    reads,
+    with_variable_time,
+)
 from dagster_project.adapters.warehouse import Warehouse
 from dagster_project.adapters.writer import load_prompt, question
 from dagster_project.adapters.yaml_file import read_yaml
@@ -103,9 +112,10 @@ def simulate(home: Home, asked: Asked, listener: Listener) -> dict[str, Any]:
         ready = time.monotonic()
         for number, as_of in enumerate(times):
             listener(number, len(times), as_of)
-            replay.advance(as_of)
-            for policy, course in enumerate(courses):
-                _tick(home, replay, policy, course, as_of, invariants, asked.review)
+            with replay.tick(as_of):
+                replay.advance()
+                for policy, course in enumerate(courses):
+                    _tick(home, replay, policy, course, as_of, invariants, asked.review)
         spent = time.monotonic() - ready
         answers = [_answer(home, replay, policy, course, asked) for policy, course in enumerate(courses)]
     return {
@@ -242,7 +252,11 @@ def _history(home: Home, first: datetime) -> dict[str, pa.Table]:
 def _invariants(tests: Mapping[str, str], there: set[str]) -> dict[str, str]:
     """The tests of this project that look at verdicts and read nothing else than what a replay makes."""
     seeds = {"holidays", "eligibility_rules", "legal_basis_by_country", "product_events", "country_time_zones"}
-    return {name: sql for name, sql in tests.items() if VERDICTS in reads(sql) and reads(sql) <= there | seeds}
+    return {
+        name: with_variable_time(name, sql)
+        for name, sql in tests.items()
+        if VERDICTS in reads(sql) and reads(sql) <= there | seeds
+    }
 
 
 def _tick(
@@ -255,9 +269,9 @@ def _tick(
     review: Review,
 ) -> None:
     """One tick of one policy. Where the audience gate would stop it, nothing is planned, as in a real one."""
-    replay.decide(policy, as_of)
+    replay.decide(policy)
     for name, sql in invariants.items():
-        if count := replay.count(sql.replace(MARKER.isoformat(sep=" "), as_of.isoformat(sep=" "))):
+        if count := replay.count(sql):
             course.broken.append({"as_of": as_of, "invariant": name, "rows": count})
     objections = audience(replay.connection, {"as_of": as_of, "env": home.settings.env, "source_pack": home.pack.name})
     for expectation, campaigns in objections:
@@ -268,10 +282,8 @@ def _tick(
     if not is_stopped:
         _count_calls(home, course, replay.fresh_drafts(policy))
         cautioned = {campaign for _, campaigns in objections for campaign in campaigns}
-        replay.carry(policy, as_of, is_approved=review == "approve", cautioned=cautioned)
-    course.counts += [
-        {"as_of": as_of, **row} for row in replay.close_tick(policy, as_of, "stopped" if is_stopped else "done")
-    ]
+        replay.carry(policy, is_approved=review == "approve", cautioned=cautioned)
+    course.counts += [{"as_of": as_of, **row} for row in replay.close_tick(policy, "stopped" if is_stopped else "done")]
 
 
 def _count_calls(home: Home, course: Course, verdicts: Sequence[Mapping[str, Any]]) -> None:
