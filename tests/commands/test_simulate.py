@@ -250,6 +250,21 @@ def test_ninety_days_hold_every_invariant(ticked: Home, is_long: bool) -> None:
     assert answer["policies"][0]["candidates"] > 1_000
 
 
+def test_what_arrivals_moved_on_is_what_the_whole_makes(ticked: Home) -> None:
+    """Late events too: after ten ticks the days of people are those that one pass over all events makes."""
+    with replaying(ticked, FIRST, []) as (replay, _):
+        for number in range(10):
+            with replay.tick(FIRST + number * DAY):
+                replay.advance()
+        whole = replay.whole("int_user_days")
+        late = "select * from main.stg_events where received_at > occurred_at + interval 1 day"
+
+        assert list(replay.growing) == ["int_user_days"]
+        assert replay.count(f"({whole}) except all select * from main.int_user_days") == 0
+        assert replay.count(f"select * from main.int_user_days except all ({whole})") == 0
+        assert replay.count(late) > 0
+
+
 def test_two_policies_go_side_by_side(ticked: Home, tmp_path: Path) -> None:
     """The present one is what it is alone; the other obeys what the file says."""
     file = tmp_path / "fewer.yml"
