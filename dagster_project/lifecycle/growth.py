@@ -10,7 +10,7 @@ import sqlglot
 from sqlglot import exp
 
 # Aggregates that put together from parts: of the parts' values, what of the whole is. Their nulls do not count.
-_MERGED: Mapping[type[exp.Expression], str] = {
+_MERGED: Mapping[type[exp.Expr], str] = {
     exp.Min: "least({old}, {new})",
     exp.Max: "greatest({old}, {new})",
     exp.Count: "{old} + {new}",
@@ -65,7 +65,7 @@ def growth(sql: str, models: Mapping[str, str], time: str, before: str) -> Growt
     return Growth(relation, arrivals, tuple(one.alias_or_name for one in keys), values)
 
 
-def _star_of(select: exp.Expression) -> str | None:
+def _star_of(select: exp.Expr) -> str | None:
     """The one relation that a bare `select * from …` reads."""
     if not isinstance(select, exp.Select) or [each.sql() for each in select.expressions] != ["*"]:
         return None

@@ -109,11 +109,10 @@ def test_past_days_are_decided_as_run_decided_them(
     for number in range(days):
         as_of = first + number * DAY
         tick_in(folder, small_company, as_of)
-        home = opened(folder)
-        rows = home.warehouse.rows(f"select {DECIDED} from int_verdicts")
+        rows = opened(folder).warehouse.rows(f"select {DECIDED} from int_verdicts")
         run[as_of] = {tuple(row.values()) for row in rows}
 
-    simulated = decided(home, first, LAST, is_approved=False)
+    simulated = decided(opened(folder), first, LAST, is_approved=False)
 
     assert {as_of: len(simulated[as_of] ^ run[as_of]) for as_of in run} == dict.fromkeys(run, 0)
     reasons = {row[4] for rows in run.values() for row in rows}
