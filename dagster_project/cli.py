@@ -111,16 +111,16 @@ def _home(source: str | None = None, data: Path | None = None) -> Any:
     return open_home(source, data)
 
 
-def _time(text: str | None) -> datetime | None:
+def _time(text: str | None, option: str = "--as-of") -> datetime | None:
     """UTC, naive, whole seconds."""
     if text is None:
         return None
     try:
         moment = datetime.fromisoformat(text)
     except ValueError as error:
-        raise InputError(f"--as-of {text}: not a time; allowed is ISO 8601 such as 2026-09-01T09:00:00Z") from error
+        raise InputError(f"{option} {text}: not a time; allowed is ISO 8601 such as 2026-09-01T09:00:00Z") from error
     if not FIRST_YEAR <= moment.year <= LAST_YEAR:
-        raise InputError(f"--as-of {text}: the year {moment.year}; allowed are {FIRST_YEAR} to {LAST_YEAR}")
+        raise InputError(f"{option} {text}: the year {moment.year}; allowed are {FIRST_YEAR} to {LAST_YEAR}")
     return (
         moment.astimezone(UTC).replace(tzinfo=None, microsecond=0) if moment.tzinfo else moment.replace(microsecond=0)
     )
@@ -230,6 +230,49 @@ def explain(
     if user is None:
         raise InputError("explain: found no --user; allowed is --user, or --campaign with --summary")
     _show(explain_command(_home(source), user, campaign, _time(as_of)), as_json, explain_report.show_explanation)
+
+
+@app.command()
+def simulate(
+    first: Annotated[str, typer.Option("--from", help="time of the first tick, ISO 8601; without a zone it is UTC")],
+    last: Annotated[str | None, typer.Option("--to", help="no tick after it; default: when the data was read")] = None,
+    step: Annotated[str, typer.Option("--step", help="time between two ticks: 1d, 6h, 30m")] = "1d",
+    campaign: Annotated[
+        list[str] | None, typer.Option("--campaign", help="report only this one, may be repeated; all are decided")
+    ] = None,
+    policy: Annotated[
+        Path | None,
+        typer.Option("--policy", help="YAML of campaigns and what changes in their policies: both side by side"),
+    ] = None,
+    review: Annotated[
+        str, typer.Option("--review", help="drafts that need a person: approve (at once) or wait (for ever)")
+    ] = "approve",
+    model_price: Annotated[
+        str | None, typer.Option("--model-price", help="US dollars per million tokens in and out, such as 0.15/0.60")
+    ] = None,
+    source: Source = None,
+    data: Data = None,
+    as_json: Json = False,
+) -> None:
+    """Replay ticks over history without sending: who would get what, what holds the others back, what it would cost.
+
+    Example: postrider simulate --from 2026-08-01T09:00:00Z
+    Example: postrider simulate --from 2026-08-01T09:00:00Z --policy fewer.yml
+    """
+    from dagster_project.commands import simulate_report
+    from dagster_project.commands.simulate import read_asked
+    from dagster_project.commands.simulate import simulate as simulate_command
+
+    home = _home(source, data)
+    since, until = _time(first, "--from"), _time(last, "--to")
+    asked = read_asked(
+        since or home.default_as_of(), until or home.default_as_of(), step, campaign, policy, review, model_price
+    )
+    with simulate_report.progress(quiet=as_json) as listener:
+        answer = simulate_command(home, asked, listener)
+    _show(answer, as_json, simulate_report.show_simulation)
+    if any(one["broken"] for one in answer["policies"]):
+        raise Refusal("a delivery invariant did not hold: " + simulate_report.first_broken(answer))
 
 
 @app.command()

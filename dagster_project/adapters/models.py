@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from dbt.contracts.graph.manifest import Manifest
 
 
-DECIDING = ("+int_verdicts", "+path:models/intermediate/score/triggers")
+DECIDING = ("+int_verdicts", "+int_model_versions", "+path:models/intermediate/score/triggers")
 _EXAMPLE_TIMES = (datetime(2001, 2, 3, 4, 5, 6), datetime(2110, 11, 12, 13, 14, 15))
 
 
@@ -98,13 +98,14 @@ class Models:
         run_id: str,
         command: str = "build",
         without: Sequence[str] = ("unit_test",),
+        variables: Mapping[str, object] | None = None,
     ) -> list[NodeResult]:
         """Build (or `compile`, or `test`) these nodes as of one moment, without the unit tests, which belong to CI.
 
-        Failures are in the results; only a broken call raises.
+        `variables` are dbt's, besides time and run. Failures are in the results; only a broken call raises.
         """
         manifest = self._manifest
-        variables = {"as_of": as_of.isoformat(sep=" "), "run_id": run_id}
+        given = {"as_of": as_of.isoformat(sep=" "), "run_id": run_id, **(variables or {})}
         # Buildable: a test waits for the stage in which the last of its tables is built.
         building = ["--indirect-selection", "buildable"] if command == "build" else []
         for kind in without if command == "build" else ():
@@ -117,7 +118,7 @@ class Models:
                     "--select",
                     *select,
                     *building,
-                    *self._arguments(self.home / "dbt", variables),
+                    *self._arguments(self.home / "dbt", given),
                 ]
             )
         if result.exception is not None:
@@ -156,7 +157,7 @@ class Models:
             if path.suffix in (".sql", ".yml", ".csv") and "target" not in path.relative_to(self.project).parts
             for stat in [path.stat()]
         )
-        return hashlib.sha256(json.dumps([files, self.source_pack, self.target]).encode()).hexdigest()
+        return hashlib.sha256(json.dumps([files, self.source_pack, self.target, DECIDING]).encode()).hexdigest()
 
     def rebuild(self, as_of: datetime) -> None:
         """Build everything up to the decisions as of a moment, without tests. InputError when a model fails."""
@@ -166,12 +167,25 @@ class Models:
         if bad:
             raise InputError(bad[0].message)
 
-    def compiled(self, select: Sequence[str], as_of: datetime) -> dict[str, str]:
+    def compiled(
+        self, select: Sequence[str], as_of: datetime, variables: Mapping[str, object] | None = None
+    ) -> dict[str, str]:
         """The SQL of these models as of one moment, by model name."""
-        results = self.run(select, as_of, run_id="compile", command="compile")
+        results = self.run(select, as_of, run_id="compile", command="compile", variables=variables)
         return {result.name: result.compiled_sql or "" for result in results if result.kind == "model"}
 
-    def _arguments(self, target_path: Path, variables: Mapping[str, str]) -> list[str]:
+    def materializations(self) -> dict[str, str]:
+        """How dbt makes each model: view, table, incremental, by model name."""
+        nodes = self.manifest["nodes"].values()
+        return {node["name"]: node["config"]["materialized"] for node in nodes if node["resource_type"] == "model"}
+
+    def columns(self, model: str) -> dict[str, str]:
+        """The columns that a model's contract promises, with their types."""
+        nodes = self.manifest["nodes"].values()
+        (node,) = (node for node in nodes if node["resource_type"] == "model" and node["name"] == model)
+        return {name: column["data_type"] for name, column in node["columns"].items()}
+
+    def _arguments(self, target_path: Path, variables: Mapping[str, object]) -> list[str]:
         return [
             "--project-dir", str(self.project), "--profiles-dir", str(self.project), "--target", self.target,
             "--target-path", str(target_path), "--log-path", str(self.home / "dbt"), "--log-level-file", "none",

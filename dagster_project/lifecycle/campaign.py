@@ -257,28 +257,39 @@ class CampaignPolicy(StrictModel):
         return self
 
 
-def parse_policy(campaign_id: str, raw: object, file: str) -> CampaignPolicy:
+def parse_policy(campaign_id: str, raw: object, file: str, key: str = POLICY_KEY) -> CampaignPolicy:
     """The policy in `raw`, as YAML gave it. Raises InputError: the file, the key, what was found, what is allowed."""
     if not CAMPAIGN_ID.fullmatch(campaign_id):
         allowed = "a lower-case letter, then 2 to 40 lower-case letters, digits or _"
         raise InputError(f"{file}: campaign id: found {campaign_id!r}, allowed is {allowed}")
-    return parse_strictly(CampaignPolicy, raw, file, POLICY_KEY)
+    return parse_strictly(CampaignPolicy, raw, file, key)
 
 
 def policies(manifest: Mapping[str, Any]) -> dict[str, CampaignPolicy]:
     """Campaign id to policy, for every int_triggers__* model of a dbt manifest, in order of id. Raises InputError."""
-    triggers = {
-        node["name"].removeprefix(TRIGGER_PREFIX): node
-        for node in manifest["nodes"].values()
-        if node["resource_type"] == "model" and node["name"].startswith(TRIGGER_PREFIX)
-    }
     found = {}
-    for campaign_id, node in sorted(triggers.items()):
+    for campaign_id, node in _triggers(manifest).items():
         path = (node.get("patch_path") or node["original_file_path"]).split("://")[-1]
-        meta = node["config"].get("meta") or {}
-        found[campaign_id] = parse_policy(campaign_id, meta.get("campaign"), f"dbt_project/{path}")
+        found[campaign_id] = parse_policy(campaign_id, _written(node), f"dbt_project/{path}")
     check_sequences(found)
     return found
+
+
+def written_policies(manifest: Mapping[str, Any]) -> dict[str, Any]:
+    """Campaign id to policy as its YAML says it, unread."""
+    return {campaign_id: _written(node) for campaign_id, node in _triggers(manifest).items()}
+
+
+def _triggers(manifest: Mapping[str, Any]) -> dict[str, Any]:
+    return {
+        node["name"].removeprefix(TRIGGER_PREFIX): node
+        for node in sorted(manifest["nodes"].values(), key=lambda node: node["name"])
+        if node["resource_type"] == "model" and node["name"].startswith(TRIGGER_PREFIX)
+    }
+
+
+def _written(node: Mapping[str, Any]) -> Any:
+    return (node["config"].get("meta") or {}).get("campaign")
 
 
 def check_sequences(policies: Mapping[str, CampaignPolicy]) -> None:

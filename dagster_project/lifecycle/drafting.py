@@ -223,7 +223,7 @@ def draft_all(
     """
     messages = tuple(messages)
     template_of = functools.cache(template_of)
-    key_of, requests = _requests(messages, policies, template_of) if write else ({}, {})
+    key_of, requests = writer_requests(messages, policies, template_of) if write else ({}, {})
     keys = sorted(requests)  # the order of calls must not depend on the order of rows
     answers = tuple(write([requests[key] for key in keys])) if write and keys else ()
     answer_of = dict(zip(keys, answers, strict=True))
@@ -267,7 +267,7 @@ def _policy(message: PlannedMessage, policies: Mapping[str, Policy]) -> Policy:
         raise InputError(f"{message.campaign_id}: policy: found none, allowed: {known}") from None
 
 
-def _requests(
+def writer_requests(
     messages: Sequence[PlannedMessage], policies: Mapping[str, Policy], template_of: Callable[[str, str], Template]
 ) -> tuple[dict[str, str], dict[str, WriterRequest]]:
     """message_id -> key and key -> request, for the assisted messages that can be drafted and have a slot to fill."""
