@@ -29,6 +29,8 @@ app = typer.Typer(
 )
 review_app = typer.Typer(help="See, approve, reject and edit drafts that wait for a person.", no_args_is_help=True)
 app.add_typer(review_app, name="review")
+campaigns_app = typer.Typer()
+app.add_typer(campaigns_app, name="campaigns")
 inbox_app = typer.Typer(help="The in-app inbox that the product's pages ask.", no_args_is_help=True)
 app.add_typer(inbox_app, name="inbox")
 
@@ -269,16 +271,32 @@ def check(
         raise Refusal(f"{len(answer['problems'])} problem(s) found")
 
 
-@app.command()
-def campaigns(source: Source = None, as_json: Json = False) -> None:
+@campaigns_app.callback(invoke_without_command=True)
+def campaigns(context: typer.Context, source: Source = None, as_json: Json = False) -> None:
     """Every campaign: what it is for, whether it is live, its last audience.
 
     Example: postrider campaigns
     """
+    if context.invoked_subcommand is not None:
+        return
     from dagster_project.commands import report
     from dagster_project.commands.controls import campaigns as campaigns_command
 
     _show(campaigns_command(_home(source)), as_json, report.show_campaigns)
+
+
+@campaigns_app.command("history")
+def campaigns_history(
+    campaign: Annotated[str, typer.Argument(help="campaign_id")], source: Source = None, as_json: Json = False
+) -> None:
+    """What a campaign's policy, SQL and templates were, since when, and what changed: as the ticks decided.
+
+    Example: postrider campaigns history winback
+    """
+    from dagster_project.commands import report
+    from dagster_project.commands.history import history
+
+    _show(history(_home(source), campaign), as_json, report.show_history)
 
 
 @app.command()
