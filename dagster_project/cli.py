@@ -235,6 +235,40 @@ def explain(
 
 
 @app.command()
+def diff(
+    base: Annotated[str, typer.Option("--base", help="commit, branch or tag to compare the working tree with")],
+    as_of: AsOf = None,
+    fail_over: Annotated[
+        str | None,
+        typer.Option(
+            "--fail-over", help="exit code 1 when more people of one campaign differ: 50, or 5% of its audience"
+        ),
+    ] = None,
+    markdown: Annotated[bool, typer.Option("--markdown", help="as a comment on a pull request")] = False,
+    source: Source = None,
+    as_json: Json = False,
+) -> None:
+    """What the project as it stands would decide differently from a revision: who enters, who leaves, and why. Sends nothing.
+
+    Example: postrider diff --base main
+    Example: postrider diff --base main --markdown --fail-over 5%
+    """
+    from dagster_project.commands import diff_report
+    from dagster_project.commands.diff import diff as diff_command
+    from dagster_project.lifecycle.comparing import parse_limit
+
+    limit = parse_limit(fail_over) if fail_over is not None else None
+    answer = diff_command(_home(source), base, _time(as_of), limit)
+    _show(
+        answer,
+        as_json,
+        (lambda found: print(diff_report.markdown(found))) if markdown else diff_report.show_diff,
+    )
+    if answer["over"]:
+        raise Refusal(f"more than {fail_over} of the people differ in {', '.join(answer['over'])}")
+
+
+@app.command()
 def preview(
     campaign: Annotated[str, typer.Argument(help="campaign_id")],
     user: Annotated[str | None, typer.Option("--user", help="somebody who is a candidate; default the first")] = None,
