@@ -29,6 +29,8 @@ app = typer.Typer(
 )
 review_app = typer.Typer(help="See, approve, reject and edit drafts that wait for a person.", no_args_is_help=True)
 app.add_typer(review_app, name="review")
+campaigns_app = typer.Typer()
+app.add_typer(campaigns_app, name="campaigns")
 inbox_app = typer.Typer(help="The in-app inbox that the product's pages ask.", no_args_is_help=True)
 app.add_typer(inbox_app, name="inbox")
 
@@ -276,6 +278,40 @@ def simulate(
 
 
 @app.command()
+def diff(
+    base: Annotated[str, typer.Option("--base", help="commit, branch or tag to compare the working tree with")],
+    as_of: AsOf = None,
+    fail_over: Annotated[
+        str | None,
+        typer.Option(
+            "--fail-over", help="exit code 1 when more people of one campaign differ: 50, or 5% of its audience"
+        ),
+    ] = None,
+    markdown: Annotated[bool, typer.Option("--markdown", help="as a comment on a pull request")] = False,
+    source: Source = None,
+    as_json: Json = False,
+) -> None:
+    """What the project as it stands would decide differently from a revision: who enters, who leaves, and why. Sends nothing.
+
+    Example: postrider diff --base main
+    Example: postrider diff --base main --markdown --fail-over 5%
+    """
+    from dagster_project.commands import diff_report
+    from dagster_project.commands.diff import diff as diff_command
+    from dagster_project.lifecycle.comparing import parse_limit
+
+    limit = parse_limit(fail_over) if fail_over is not None else None
+    answer = diff_command(_home(source), base, _time(as_of), limit)
+    _show(
+        answer,
+        as_json,
+        (lambda found: print(diff_report.markdown(found))) if markdown else diff_report.show_diff,
+    )
+    if answer["over"]:
+        raise Refusal(f"more than {fail_over} of the people differ in {', '.join(answer['over'])}")
+
+
+@app.command()
 def preview(
     campaign: Annotated[str, typer.Argument(help="campaign_id")],
     user: Annotated[str | None, typer.Option("--user", help="somebody who is a candidate; default the first")] = None,
@@ -312,16 +348,32 @@ def check(
         raise Refusal(f"{len(answer['problems'])} problem(s) found")
 
 
-@app.command()
-def campaigns(source: Source = None, as_json: Json = False) -> None:
+@campaigns_app.callback(invoke_without_command=True)
+def campaigns(context: typer.Context, source: Source = None, as_json: Json = False) -> None:
     """Every campaign: what it is for, whether it is live, its last audience.
 
     Example: postrider campaigns
     """
+    if context.invoked_subcommand is not None:
+        return
     from dagster_project.commands import report
     from dagster_project.commands.controls import campaigns as campaigns_command
 
     _show(campaigns_command(_home(source)), as_json, report.show_campaigns)
+
+
+@campaigns_app.command("history")
+def campaigns_history(
+    campaign: Annotated[str, typer.Argument(help="campaign_id")], source: Source = None, as_json: Json = False
+) -> None:
+    """What a campaign's policy, SQL and templates were, since when, and what changed: as the ticks decided.
+
+    Example: postrider campaigns history winback
+    """
+    from dagster_project.commands import report
+    from dagster_project.commands.history import history
+
+    _show(history(_home(source), campaign), as_json, report.show_history)
 
 
 @app.command()

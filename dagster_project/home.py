@@ -24,7 +24,7 @@ from dagster_project.adapters.decisions import current_verdicts
 from dagster_project.adapters.delivering import Letterhead
 from dagster_project.adapters.models import Models
 from dagster_project.adapters.secret import secret_keys
-from dagster_project.adapters.templates import Library, load_templates
+from dagster_project.adapters.templates import Library, load_templates, template_files
 from dagster_project.adapters.templates import check as check_templates
 from dagster_project.adapters.warehouse import Warehouse
 from dagster_project.adapters.writer import Writer, open_writer
@@ -43,6 +43,7 @@ from dagster_project.lifecycle.lint import Finding, lint
 from dagster_project.lifecycle.message import Draft, PlannedMessage
 from dagster_project.lifecycle.mime import build, read_sender
 from dagster_project.lifecycle.mime_encoding import BuildError
+from dagster_project.lifecycle.policy_versions import documents
 from dagster_project.lifecycle.source import SourcePack
 from dagster_project.settings import Settings
 
@@ -100,6 +101,14 @@ class Home:
     def templates(self) -> Library:
         """Every template, compiled; InputError for the first that isn't valid."""
         return load_templates(self.settings.project / "templates")
+
+    def policy_documents(self) -> dict[str, bytes]:
+        """campaign_id -> the text that its `policy_hash` is over, as the project stands."""
+        return documents(self.models.manifest, self.models.template_references)
+
+    def template_files(self) -> dict[str, dict[str, dict[str, str]]]:
+        """campaign_id -> variant -> file -> text, as the project stands."""
+        return template_files(self.settings.project / "templates")
 
     def template_problems(self) -> list[str]:
         """One line for each way in which a template and its campaign's policy don't fit."""

@@ -20,7 +20,9 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from dagster_project.adapters.templates import template_files
 from dagster_project.lifecycle.errors import InputError
+from dagster_project.lifecycle.policy_versions import template_references
 
 if TYPE_CHECKING:
     from dbt.cli.main import dbtRunner
@@ -78,8 +80,13 @@ class Models:
             with self._dbt(str(self.parsed / self.warehouse.name)) as dbt:
                 result = dbt.invoke(["parse", *self._arguments(self.parsed, {})])
         if not result.success:
-            raise InputError(self._one_line(result.exception))
+            raise self._error(result.exception)
         return result.result  # pyright: ignore[reportReturnType]
+
+    @property
+    def template_references(self) -> dict[str, dict[str, str]]:
+        """What stands for the templates in a policy's hash: campaign -> variant -> hash of its files as they are now."""
+        return template_references(template_files(self.project.parent / "templates"))
 
     def adopt(self, other: Models) -> None:
         """Use a project that is parsed already, over this warehouse."""
@@ -105,7 +112,12 @@ class Models:
         `variables` are dbt's, besides time and run. Failures are in the results; only a broken call raises.
         """
         manifest = self._manifest
-        given = {"as_of": as_of.isoformat(sep=" "), "run_id": run_id, **(variables or {})}
+        given = {
+            "as_of": as_of.isoformat(sep=" "),
+            "run_id": run_id,
+            "templates": self.template_references,
+            **(variables or {}),
+        }
         # Buildable: a test waits for the stage in which the last of its tables is built.
         building = ["--indirect-selection", "buildable"] if command == "build" else []
         for kind in without if command == "build" else ():
@@ -122,7 +134,7 @@ class Models:
                 ]
             )
         if result.exception is not None:
-            raise InputError(self._one_line(result.exception))
+            raise self._error(result.exception)
         return [self._node_result(entry) for entry in result.result.results]  # pyright: ignore[reportOptionalMemberAccess, reportAttributeAccessIssue]
 
     def queries(self, as_of: datetime) -> dict[str, str]:
@@ -157,7 +169,8 @@ class Models:
             if path.suffix in (".sql", ".yml", ".csv") and "target" not in path.relative_to(self.project).parts
             for stat in [path.stat()]
         )
-        return hashlib.sha256(json.dumps([files, self.source_pack, self.target, DECIDING]).encode()).hexdigest()
+        told = [self.source_pack, self.target, self.template_references, DECIDING]
+        return hashlib.sha256(json.dumps([files, *told]).encode()).hexdigest()
 
     def rebuild(self, as_of: datetime) -> None:
         """Build everything up to the decisions as of a moment, without tests. InputError when a model fails."""
@@ -221,6 +234,10 @@ class Models:
             seconds=float(entry.execution_time),
             compiled_sql=getattr(node, "compiled_code", None),
         )
+
+    def _error(self, cause: BaseException | None) -> BaseException:
+        """What to raise for what dbt caught. It also catches Ctrl-C, which is nobody's wrong input."""
+        return cause if isinstance(cause, KeyboardInterrupt) else InputError(self._one_line(cause))
 
     def _one_line(self, error: object) -> str:
         text = re.sub(r"\s+", " ", str(error)).strip()

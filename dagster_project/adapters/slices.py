@@ -4,24 +4,18 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterable, Iterator, Mapping
-from typing import Any, Protocol
+from typing import Any
 
 import pyarrow as pa
 from sqlglot import exp
 
-from dagster_project.adapters.warehouse import Warehouse
+from dagster_project.adapters.warehouse import Connection, Warehouse
 from dagster_project.lifecycle.reading import Probe
 from dagster_project.lifecycle.selects import EVERYTHING, PERSON, PERSON_ID, Demand, Selects, own
 from dagster_project.lifecycle.tracing import NOTHING_TRACED, Tracer
 
 MUCH = 50_000  # rows
 MOST_VALUES = 20_000  # of a column; beyond, a list of them costs more than reading the relation
-
-
-class Connection(Protocol):
-    """What is used of a DuckDB connection."""
-
-    def execute(self, query: str, parameters: object = ..., /) -> Any: ...
 
 
 @contextlib.contextmanager

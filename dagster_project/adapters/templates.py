@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -51,6 +52,35 @@ def load_templates(root: Path) -> Library:
         for folder in variants:
             templates[campaign.name, folder.name] = _load(folder, root, layouts)
     return Library(templates)
+
+
+def template_files(root: Path) -> dict[str, dict[str, dict[str, str]]]:
+    """campaign_id -> variant -> file -> text, with the layouts that it may use, as they lie there: nothing is checked, and
+    what can't be read is left out."""
+    layouts = _texts(root / "layouts", "layouts/")
+    found: dict[str, dict[str, dict[str, str]]] = {}
+    for campaign in _folders(root / "emails") if (root / "emails").is_dir() else ():
+        for folder in _folders(campaign):
+            texts = _texts(folder)
+            used = {f"layouts/{_layout_of(texts.get(SPEC, ''))}{kind}" for kind in (".mjml.j2", ".txt.j2")}
+            texts |= {name: text for name, text in layouts.items() if name in used}
+            found.setdefault(campaign.name, {})[folder.name] = texts
+    return found
+
+
+def _texts(folder: Path, prefix: str = "") -> dict[str, str]:
+    found = {}
+    for path in sorted(folder.iterdir()) if folder.is_dir() else ():
+        with contextlib.suppress(OSError, UnicodeDecodeError):
+            found[f"{prefix}{path.name}"] = path.read_text(encoding="utf-8")
+    return found
+
+
+def _layout_of(spec: str) -> str:
+    try:
+        return parse_spec(spec, SPEC).layout
+    except InputError:
+        return ""
 
 
 def _folders(folder: Path) -> Iterator[Path]:

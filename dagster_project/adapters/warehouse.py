@@ -6,13 +6,21 @@ import contextlib
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import duckdb
 import pyarrow as pa
 
 from dagster_project.lifecycle.errors import InputError
 from dagster_project.lifecycle.source import RawTable, SourcePack
+
+SqlError = duckdb.Error  # what is wrong with SQL that somebody else wrote
+
+
+class Connection(Protocol):
+    """What is used of a DuckDB connection."""
+
+    def execute(self, query: str, parameters: object = ..., /) -> Any: ...
 
 
 class Warehouse:
@@ -30,12 +38,22 @@ class Warehouse:
         except duckdb.IOException as error:
             raise InputError(_locked(self.path, error)) from error
         except duckdb.Error as error:
-            raise InputError(f"{self.path}: can't be opened as a DuckDB warehouse: {_first_line(error)}") from error
+            raise InputError(f"{self.path}: can't be opened as a DuckDB warehouse: {first_line(error)}") from error
         try:
             connection.execute("set TimeZone = 'UTC'")
             yield connection
         finally:
             connection.close()
+
+    def attach_to(self, connection: Connection, name: str) -> None:
+        """Let another warehouse's connection read this one as the catalog `name`; nothing of it is written. InputError as in
+        `connect`."""
+        try:
+            connection.execute(f"attach '{self.path}' as {name} (read_only)")
+        except duckdb.IOException as error:
+            raise InputError(_locked(self.path, error)) from error
+        except duckdb.Error as error:
+            raise InputError(f"{self.path}: can't be opened as a DuckDB warehouse: {first_line(error)}") from error
 
     def rows(self, sql: str, parameters: Sequence[object] = ()) -> list[dict[str, Any]]:
         """The rows of one query as dictionaries."""
@@ -148,9 +166,9 @@ def _land_table(connection: duckdb.DuckDBPyConnection, table: RawTable, data: Pa
         )
     except duckdb.Error as error:
         if "No space left" in str(error):
-            raise InputError(f"{table.name}: the disk is full: {_first_line(error)}") from error
+            raise InputError(f"{table.name}: the disk is full: {first_line(error)}") from error
         kind = "CSV" if ".csv" in table.path else "Parquet"
-        raise InputError(f"{file}: not readable as {kind}: {_first_line(error)}") from error
+        raise InputError(f"{file}: not readable as {kind}: {first_line(error)}") from error
     (rows,) = connection.execute(f"select count(*) from raw.{table.name}").fetchone() or (0,)
     return int(rows)
 
@@ -172,7 +190,8 @@ def _check_types(connection: duckdb.DuckDBPyConnection, file: str, types: Mappin
             raise InputError(f"{file}: column {name} is {kind}; allowed is {allowed}")
 
 
-def _first_line(error: Exception) -> str:
+def first_line(error: Exception) -> str:
+    """The first line of what DuckDB says, which names the table or column."""
     return str(error).strip().splitlines()[0][:300]
 
 
@@ -181,4 +200,4 @@ def _locked(path: Path, error: duckdb.IOException) -> str:
     if "lock" in str(error).lower():
         who = f"process {holder[1]}" if holder else "another process"
         return f"{path}: the warehouse is locked by {who}; one process at a time may open it"
-    return f"{path}: the warehouse can't be opened: {_first_line(error)}"
+    return f"{path}: the warehouse can't be opened: {first_line(error)}"

@@ -64,7 +64,7 @@ def at_moment(home: Home, as_of: datetime | None) -> Iterator[Moment]:
     is_built = tick.as_of == as_of and _is_built(home, tick, columns)
     landed = {}
     if not is_built:
-        _refuse_other_rows(home, columns)
+        refuse_other_rows(home, columns)
         with home.ledger() as ledger:  # what the last tick itself did is history for every later moment
             landed = ledger.land(home.pack.name)
     with open_slices(home.warehouse, columns, queries, is_built=is_built, landed=landed) as slices:
@@ -80,7 +80,7 @@ def _is_built(home: Home, tick: TickRow, columns: Mapping[str, Sequence[str]]) -
     return home.warehouse.rows("select max(as_of) as as_of from int_verdicts")[0]["as_of"] == tick.as_of
 
 
-def _refuse_other_rows(home: Home, columns: Mapping[str, Sequence[str]]) -> None:
+def refuse_other_rows(home: Home, columns: Mapping[str, Sequence[str]]) -> None:
     """InputError unless the landed rows have this pack's columns."""
     if any(name not in columns.get(f"raw.{table.name}", ()) for table in home.pack.tables for name in table.columns):
         raise InputError(

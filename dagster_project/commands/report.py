@@ -171,6 +171,38 @@ def show_campaigns(answer: Mapping[str, Any]) -> None:
         out.print(said, soft_wrap=True)
 
 
+def show_history(answer: Mapping[str, Any]) -> None:
+    """Each version with its time and what it changed, oldest first; last what the next tick will decide by."""
+    for one in answer["versions"]:
+        until = f"until {moment_of(one['valid_to'])}" if one["valid_to"] else "in force"
+        out.print(f"[bold]version {one['version']}[/]  {one['policy_hash'][:SHORT]}", soft_wrap=True)
+        out.print(f"  from {moment_of(one['valid_from'])} UTC, {until}", soft_wrap=True)
+        _show_changes(one["changes"])
+    if not answer["versions"]:
+        out.print("no tick has decided by this campaign yet")
+    if (ahead := answer["next"]) is not None:
+        said = f"[bold]from the next tick on[/]  {ahead['policy_hash'][:SHORT]}"
+        out.print(said if ahead["policy_hash"] else "[bold]gone from the next tick on[/]", soft_wrap=True)
+        _show_changes(ahead["changes"])
+
+
+_DIFF_STYLES = {"+": "green", "-": "red", "@": "dim"}
+
+
+def _show_changes(changes: Iterable[Mapping[str, Any]]) -> None:
+    for change in changes:
+        out.print(f"  {escape(change['part'])}", soft_wrap=True)
+        show_lines_of_diff(change["diff"], indent=4)
+
+
+def show_lines_of_diff(lines: Iterable[str], indent: int) -> None:
+    """Lines of a unified diff, coloured by their first character."""
+    for line in lines:
+        style = _DIFF_STYLES.get(line[:1])
+        text = escape(" " * indent + line)
+        out.print(f"[{style}]{text}[/]" if style else text, soft_wrap=True)
+
+
 def show_verify(answer: Mapping[str, Any]) -> None:
     """The chain and each invariant, good or broken."""
     chain = answer["chain"]

@@ -7,11 +7,13 @@ import dagster as dg
 
 from dagster_project.adapters.clock import utc_now
 from dagster_project.defs.resources import HomeResource, shared_home
+from dagster_project.lifecycle.policy_versions import template_artifacts
 
 LEDGER_TABLES = {
     "raw_ledger_messages": "One row per message ever planned: its state before this tick.",
     "raw_ledger_suppressions": "One row per suppression now in force: people who must not be mailed.",
     "raw_ledger_controls": "One row per control now in force: kill switch and pauses.",
+    "raw_ledger_policies": "One row per campaign and version of its policy: since when ticks decide by it.",
     "raw_ledger_ticks": "One row per earlier tick and campaign: how large its audience was.",
 }
 
@@ -45,6 +47,13 @@ def defs() -> dg.Definitions:
         as_of = datetime.fromisoformat(config.as_of) if config.as_of else utc_now().replace(microsecond=0)
         with home.ledger() as ledger:
             ledger.begin_tick(context.run_id, as_of, home.pack.name)
+            ledger.record_policies(
+                context.run_id,
+                as_of,
+                home.pack.name,
+                home.policy_documents(),
+                template_artifacts(home.template_files()),
+            )
             history = ledger.land(home.pack.name)
         rows = home.warehouse.land(home.pack, home.data) | home.warehouse.write(history, schema="raw")
         for name, count in rows.items():

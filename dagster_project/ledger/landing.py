@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from datetime import datetime
 
 import pyarrow as pa
 import sqlalchemy as sa
 
 from dagster_project.ledger.controls import in_force
+from dagster_project.ledger.policies import history
 from dagster_project.ledger.schema import messages, suppressions, tick_audience, ticks
 
 _TIME = pa.timestamp("us")
@@ -32,6 +34,12 @@ LANDED = {
         "suppression_id user_id address message_type channel reason created_at", "created_at"
     ),
     "raw_ledger_controls": _schema("name campaign_id value actor reason set_at", "set_at"),
+    "raw_ledger_policies": _schema(
+        "source_pack campaign_id version policy_hash policy valid_from valid_to",
+        "valid_from",
+        "valid_to",
+        integers=("version",),
+    ),
     "raw_ledger_ticks": _schema(
         "run_id source_pack as_of status campaign_id candidates sends", "as_of", integers=("candidates", "sends")
     ),
@@ -63,8 +71,22 @@ def land(connection: sa.Connection, source_pack: str) -> dict[str, pa.Table]:
             connection, sa.select(suppressions).order_by(suppressions.c.seq), LANDED["raw_ledger_suppressions"]
         ),
         "raw_ledger_controls": pa.Table.from_pylist(standing, schema=controls),
+        "raw_ledger_policies": _policies(connection, source_pack),
         "raw_ledger_ticks": _table(connection, finished, LANDED["raw_ledger_ticks"]),
     }
+
+
+def _policies(connection: sa.Connection, source_pack: str) -> pa.Table:
+    rows = [
+        {
+            "source_pack": source_pack,
+            "policy_hash": one.policy_hash,
+            "policy": json.dumps(json.loads(one.document)["policy"], sort_keys=True),
+            **{name: getattr(one, name) for name in ("campaign_id", "version", "valid_from", "valid_to")},
+        }
+        for one in history(connection, source_pack)
+    ]
+    return pa.Table.from_pylist(rows, schema=LANDED["raw_ledger_policies"])
 
 
 def deliveries(connection: sa.Connection, source_pack: str, now: datetime) -> pa.Table:

@@ -16,6 +16,7 @@ from dagster_project.ledger import (
     inbox,
     invariants,
     landing,
+    policies,
     releases,
     repeats,
     reviews,
@@ -47,6 +48,7 @@ from dagster_project.ledger.unknowns import Settlement, Unknown
 from dagster_project.ledger.watch import Watch
 from dagster_project.lifecycle.flow import Canary, Way
 from dagster_project.lifecycle.message import Draft, PlannedMessage, Repeat, Result, Sending, State
+from dagster_project.lifecycle.policy_versions import PolicyVersion
 
 
 def open_ledger(url: str, clock: Callable[[], datetime]) -> Ledger:
@@ -465,6 +467,23 @@ class Ledger:
         """The content behind a hash; InputError when there is none."""
         with self._database.read() as connection:
             return artifacts.get(connection, hash)
+
+    def record_policies(
+        self,
+        run_id: str,
+        as_of: datetime,
+        source_pack: str,
+        documents: Mapping[str, bytes],
+        templates: Mapping[str, bytes],
+    ) -> None:
+        """What this tick decides by: campaign → the text of its policy, and by hash what these texts refer to."""
+        with self._database.write() as write:
+            policies.record(write, run_id, utc(as_of), source_pack, documents, templates)
+
+    def policy_history(self, source_pack: str) -> list[PolicyVersion]:
+        """Every version of every campaign's policy that a tick of this pack decided by, by campaign and number."""
+        with self._database.read() as connection:
+            return policies.history(connection, source_pack)
 
     def story(self, message_id: str) -> dict[str, Any]:
         """All that is known of one message, JSON-able."""

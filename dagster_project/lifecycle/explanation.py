@@ -89,7 +89,7 @@ def campaign_answer(
     never looks at, and the one that comes closest speaks where it has several. A condition's value is None where nothing is
     known.
     """
-    row = _closest(names, considered, decision)
+    row = closest(names, considered, decision)
     values = [_condition(name, row, probe, as_of) for name in names]
     qualified = row is not None and all(value["value"] for value in values)
     verdict, reason = _verdict(values, row, decision, is_on_roster=is_on_roster)
@@ -111,7 +111,7 @@ def _condition(name: str, row: Mapping[str, Any] | None, probe: Probe | None, as
     return {"name": name, "value": value} | (told(probe.readings[name], row, as_of) if probe and row else untold)
 
 
-def _closest(
+def closest(
     names: Sequence[str], considered: Sequence[Mapping[str, Any]], decision: Mapping[str, Any] | None
 ) -> Mapping[str, Any] | None:
     """The row that was decided on, else the one that meets most conditions, ties by occurrence."""

@@ -39,6 +39,15 @@ EXPECTED = {
         **dict.fromkeys(["name", "campaign_id", "value", "actor", "reason"], TEXT),
         "set_at": TIME,
     },
+    "raw_ledger_policies": {
+        "source_pack": TEXT,
+        "campaign_id": TEXT,
+        "version": COUNT,
+        "policy_hash": TEXT,
+        "policy": TEXT,
+        "valid_from": TIME,
+        "valid_to": TIME,
+    },
     "raw_ledger_ticks": {
         "run_id": TEXT,
         "source_pack": TEXT,
@@ -67,9 +76,10 @@ def test_the_landed_tables_have_their_types_when_empty_and_when_full(world: Worl
     world.ledger.suppress(reason="unsubscribed", actor="web", user_id="u9")
     world.ledger.kill("operator", "stop")
     world.ledger.finish_tick("run-1", "done", {"welcome": (1, 1)}, {})
+    world.ledger.record_policies("run-1", world.as_of, "demo", {"welcome": b'{"policy": {}}'}, {})
     assert types() == EXPECTED
     assert all(list(columns) == list(EXPECTED[name]) for name, columns in types().items())
-    assert [table.num_rows for table in world.ledger.land("demo").values()] == [1, 1, 1, 1]
+    assert [table.num_rows for table in world.ledger.land("demo").values()] == [1, 1, 1, 1, 1]
 
 
 def test_what_landed_is_what_happened(world: World) -> None:

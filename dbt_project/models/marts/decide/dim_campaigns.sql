@@ -6,7 +6,7 @@ with policies as (
         select
             '{{ campaign.campaign_id }}' as campaign_id,
             '{{ campaign.policy | replace("'", "''") }}' as policy,
-            '{{ local_md5(campaign.policy) }}' as policy_hash
+            '{{ campaign.policy_hash }}' as policy_hash
         union all
     {% endfor -%}
     -- an empty roster is a table without rows, not an error
