@@ -318,7 +318,7 @@ def test_a_revision_without_the_project_is_refused(
     [
         (f"{TRIGGERS}/int_triggers__winback.sql", "select * from {{ ref('nobody') }}", ("int_triggers__winback", "nobody")),
         (f"{TRIGGERS}/int_triggers__winback.sql", "with a as (selec 1) select * from a", ("int_triggers__winback",)),
-        ("dbt_project/dbt_project.yml", "name: [", ("dbt_project.yml",)),
+        ("dbt_project/dbt_project.yml", "name: [", ("Syntax error near line 2",)),
     ],
     ids=["a ref to nothing", "no SQL", "no YAML"],
 )  # fmt: skip
