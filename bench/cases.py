@@ -307,10 +307,10 @@ CASES: dict[str, Callable[[Order], Figures]] = {
 }
 
 
-def in_a_process(kind: str, order: Order, *wrapped_in: str) -> dict[str, Any]:
+def in_a_process(kind: str, order: Any, *wrapped_in: str, module: str = "bench.cases") -> dict[str, Any]:
     """Run a case by itself, started by the given command if there is one. RuntimeError with its last words when it failed."""
     done = subprocess.run(
-        [*wrapped_in, sys.executable, "-m", "bench.cases", kind],
+        [*wrapped_in, sys.executable, "-m", module, kind],
         input=json.dumps(dataclasses.asdict(order)),
         capture_output=True,
         text=True,

@@ -11,7 +11,17 @@ import time
 from pathlib import Path
 from typing import Any
 
-LIBRARIES = ("SQLAlchemy", "cryptography", "Jinja2", "css-inline", "pandas", "dkimpy", "aiosmtplib")
+LIBRARIES = (
+    "SQLAlchemy",
+    "cryptography",
+    "Jinja2",
+    "css-inline",
+    "duckdb",
+    "pandas",
+    "polars",
+    "dkimpy",
+    "aiosmtplib",
+)
 FSYNCS = 50
 INSTRUCTIONS = (
     "adx",

@@ -40,7 +40,7 @@ LIBRARIES = {
     "dbt": ("adapters/models.py",),
     "great_expectations": ("expectations/",),
     "openai": ("adapters/writer.py",),
-    "sqlalchemy": ("ledger/", "expectations/"),
+    "sqlalchemy": ("ledger/", "expectations/", "defs/history.py"),
     "duckdb": ("adapters/warehouse.py", "demo/", "expectations/"),
     "matplotlib": ("defs/plots.py",),
     "smtplib": ("adapters/channels/",),

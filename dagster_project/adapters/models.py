@@ -14,13 +14,15 @@ import json
 import logging
 import os
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import datetime
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from dagster_project.adapters.data_tests import judge, tests_on
 from dagster_project.adapters.templates import template_files
+from dagster_project.adapters.warehouse import Warehouse
 from dagster_project.lifecycle.errors import InputError
 from dagster_project.lifecycle.policy_versions import template_references
 
@@ -105,12 +107,38 @@ class Models:
         run_id: str,
         command: str = "build",
         without: Sequence[str] = ("unit_test",),
-        variables: Mapping[str, object] | None = None,
+        last: str | None = None,
     ) -> list[NodeResult]:
         """Build (or `compile`, or `test`) these nodes as of one moment, without the unit tests, which belong to CI.
 
-        `variables` are dbt's, besides time and run. Failures are in the results; only a broken call raises.
+        A build asks the tests itself, after the models (`data_tests.py`). `last` is a model among them that keeps its past: what
+        is made anew in each tick may stand on what a test then refuses, but that one is built only when all else is well.
+        Failures are in the results; only a broken call raises.
         """
+        if command != "build":
+            return self._invoke(command, select, as_of, run_id)
+        is_tested = "test" not in without
+        kinds = dict.fromkeys(["test", *without])
+        leave_out = [word for kind in kinds for word in ("--exclude-resource-type", kind)]
+        results = self._invoke("build", select, as_of, run_id, *leave_out, *(("--exclude", last) if last else ()))
+        if is_tested:
+            results += self._tested(results, as_of)
+        if last and not any(result.is_bad for result in results):
+            results += self._invoke("build", [last], as_of, run_id, *leave_out)
+            if is_tested:
+                results += self._tested(results, as_of)
+        return results
+
+    def _invoke(
+        self,
+        command: str,
+        select: Sequence[str],
+        as_of: datetime,
+        run_id: str,
+        *options: str,
+        variables: Mapping[str, object] | None = None,
+    ) -> list[NodeResult]:
+        """One call of dbt over the warehouse; `variables` are dbt's, besides time, run and templates."""
         manifest = self._manifest
         given = {
             "as_of": as_of.isoformat(sep=" "),
@@ -118,10 +146,6 @@ class Models:
             "templates": self.template_references,
             **(variables or {}),
         }
-        # Buildable: a test waits for the stage in which the last of its tables is built.
-        building = ["--indirect-selection", "buildable"] if command == "build" else []
-        for kind in without if command == "build" else ():
-            building += ["--exclude-resource-type", kind]
         with self._dbt(str(self.warehouse), manifest) as dbt:
             result = dbt.invoke(
                 [
@@ -129,7 +153,7 @@ class Models:
                     "--no-write-json",
                     "--select",
                     *select,
-                    *building,
+                    *options,
                     *self._arguments(self.home / "dbt", given),
                 ]
             )
@@ -137,27 +161,59 @@ class Models:
             raise self._error(result.exception)
         return [self._node_result(entry) for entry in result.result.results]  # pyright: ignore[reportOptionalMemberAccess, reportAttributeAccessIssue]
 
+    def _tested(self, results: Sequence[NodeResult], as_of: datetime) -> list[NodeResult]:
+        """What became of the tests that these results make possible, those left out that have been asked already."""
+        manifest = self._manifest
+        statuses = {result.unique_id: result.status for result in results}
+        built = [result.unique_id for result in results if result.kind != "test"]
+        tests = [test for test in tests_on(manifest.nodes, manifest.sources, built) if test.unique_id not in statuses]
+        ready = [
+            test for test in tests if all(statuses.get(name, "success") == "success" for name in test.depends_on_nodes)
+        ]
+        queries = self.queries_of_tests(as_of) if ready else {}
+        verdicts = judge(Warehouse(self.warehouse, self.threads), ready, queries)
+        told = []
+        for test in tests:
+            status, failures, message, seconds = verdicts.get(test.unique_id, ("skipped", 0, "", 0.0))
+            told.append(self._told(test, status, message, failures, seconds, queries.get(test.unique_id)))
+        return told
+
     def queries(self, as_of: datetime) -> dict[str, str]:
-        """The SQL of every model up to the decisions, and of every trigger, as of one moment, by model name.
+        """The SQL of every model up to the decisions, and of every trigger, as of one moment, by model name."""
+        return self._compiled_once("queries", lambda time: self.compiled(DECIDING, time), as_of)
+
+    def queries_of_tests(self, as_of: datetime) -> dict[str, str]:
+        """The SQL of every data test as of one moment, by unique_id."""
+        return self._compiled_once("tests", self._compiled_tests, as_of)
+
+    def _compiled_tests(self, as_of: datetime) -> dict[str, str]:
+        """`run_id` is another for another time: a test that asks for it is seen like one that asks for the time."""
+        results = self._invoke("compile", ["test_type:data"], as_of, f"as of {as_of}")
+        return {result.unique_id: result.compiled_sql or "" for result in results}
+
+    def _compiled_once(
+        self, name: str, compiled: Callable[[datetime], dict[str, str]], as_of: datetime
+    ) -> dict[str, str]:
+        """What `compiled` makes as of one moment.
 
         Compiled once per state of the project, because dbt takes 5 s to import, read its cache and compile. The time stands in
         them as the literal that `as_of()` writes; that nothing else depends on it is seen by compiling for two times. Where
         something does, nothing is kept, and dbt is asked each time.
         """
-        kept = self.parsed / "queries.json"
+        kept = self.parsed / f"{name}.json"
         key = self._state_of_project()
-        with contextlib.suppress(OSError, ValueError):
+        with contextlib.suppress(OSError, ValueError, KeyError):
             found = json.loads(kept.read_text())
             if found["key"] == key:
                 return {
-                    name: sql.replace(found["time"], as_of.isoformat(sep=" ")) for name, sql in found["models"].items()
+                    name: sql.replace(found["time"], as_of.isoformat(sep=" ")) for name, sql in found["sql"].items()
                 }
-        first, second = (self.compiled(DECIDING, time) for time in _EXAMPLE_TIMES)
+        first, second = (compiled(time) for time in _EXAMPLE_TIMES)
         one, other = (time.isoformat(sep=" ") for time in _EXAMPLE_TIMES)
         if {name: sql.replace(one, other) for name, sql in first.items()} != second:
-            return self.compiled(DECIDING, as_of)
+            return compiled(as_of)
         beside = kept.with_name(f"{kept.name}.{os.getpid()}")
-        beside.write_text(json.dumps({"key": key, "time": one, "models": first}))
+        beside.write_text(json.dumps({"key": key, "time": one, "sql": first}))
         beside.replace(kept)  # a reader sees the old file or the new one
         return {name: sql.replace(one, as_of.isoformat(sep=" ")) for name, sql in first.items()}
 
@@ -184,7 +240,7 @@ class Models:
         self, select: Sequence[str], as_of: datetime, variables: Mapping[str, object] | None = None
     ) -> dict[str, str]:
         """The SQL of these models as of one moment, by model name."""
-        results = self.run(select, as_of, run_id="compile", command="compile", variables=variables)
+        results = self._invoke("compile", select, as_of, "compile", variables=variables)
         return {result.name: result.compiled_sql or "" for result in results if result.kind == "model"}
 
     def materializations(self) -> dict[str, str]:
@@ -222,17 +278,23 @@ class Models:
 
     def _node_result(self, entry: Any) -> NodeResult:
         node = entry.node
+        sql = getattr(node, "compiled_code", None)
+        return self._told(node, str(entry.status), entry.message, entry.failures, entry.execution_time, sql)
+
+    def _told(
+        self, node: Any, status: str, message: str | None, failures: int | None, seconds: float, sql: str | None
+    ) -> NodeResult:
         return NodeResult(
             unique_id=node.unique_id,
             kind=str(node.resource_type),
             name=node.name,
             sentence=_first_sentence(node.description) or _sentence(node),
             tested=getattr(node, "attached_node", None),
-            status=str(entry.status),
-            message=f"{node.original_file_path}: {self._one_line(entry.message)}" if entry.message else "",
-            failures=int(entry.failures or 0),
-            seconds=float(entry.execution_time),
-            compiled_sql=getattr(node, "compiled_code", None),
+            status=status,
+            message=f"{node.original_file_path}: {self._one_line(message)}" if message else "",
+            failures=int(failures or 0),
+            seconds=float(seconds),
+            compiled_sql=sql,
         )
 
     def _error(self, cause: BaseException | None) -> BaseException:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import re
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
@@ -63,12 +64,13 @@ class Warehouse:
             return [dict(zip(names, row, strict=True)) for row in cursor.fetchall()]
 
     def counts(self, tables: Sequence[str], schema: str = "main") -> dict[str, int]:
-        """Rows of each of these tables or views; one that isn't there is left out."""
+        """Rows of each of these tables. One that isn't there is left out, and so is a view: to count its rows is to make them."""
         with self.connect() as connection:
             present = {
                 row[0]
                 for row in connection.execute(
-                    "select table_name from information_schema.tables where table_schema = ?", [schema]
+                    "select table_name from information_schema.tables where table_schema = ? and table_type = 'BASE TABLE'",
+                    [schema],
                 ).fetchall()
             }
             asked = [name for name in tables if name in present]
@@ -76,6 +78,19 @@ class Warehouse:
                 return {}
             union = " union all ".join(f"select '{name}' as name, count(*) as n from {schema}.{name}" for name in asked)
             return dict(connection.execute(union).fetchall())
+
+    def first_rows(self, queries: Mapping[str, str]) -> dict[str, tuple[tuple[Any, ...] | str, float]]:
+        """name → the first row of its query, or the line with which the engine refused it, and seconds. One connection for all."""
+        found: dict[str, tuple[tuple[Any, ...] | str, float]] = {}
+        with self.connect() as connection:
+            for name, sql in queries.items():
+                started = time.perf_counter()
+                try:
+                    answer = connection.execute(sql).fetchone() or ()
+                except duckdb.Error as error:
+                    answer = " ".join(str(error).split())
+                found[name] = (answer, time.perf_counter() - started)
+        return found
 
     def examples(self, sql: str, limit: int = 5) -> list[str]:
         """The first column of the first rows of a query: the keys that a person would look up."""

@@ -71,6 +71,12 @@ def flow(label: str, items: Iterable[str], indent: int = 0, gap: int = 3) -> Non
 def show_run(run: Mapping[str, Any]) -> None:
     """The table at the end of a tick, and where to look next."""
     out.print(f"\n[bold]tick as of {run['as_of']}[/]  run {run['run_id']}\n")
+    if run["is_unchanged"]:
+        out.print(
+            "nothing new: the same source, project, settings, ledger and time as in that run. No stage could find anything else,"
+            " so none was run, and nothing was sent.\n",
+            soft_wrap=True,
+        )
     stages = table("stages", "stage", "gate", "expectations#", "seconds#", "did~")
     gates = {gate["stage"]: gate for gate in run["gates"]}
     for name, stage in run["stages"].items():
@@ -78,7 +84,8 @@ def show_run(run: Mapping[str, Any]) -> None:
         word = "" if gate is None else "[green]passed[/]" if gate["passed"] else "[red]failed[/]"
         did = ", ".join(_count(key, value) for key, value in stage.items() if key != "seconds")
         stages.add_row(name, word, str(gate["expectations"]) if gate else "", f"{stage['seconds']:.2f}", did)
-    out.print(stages)
+    if run["stages"]:
+        out.print(stages)
     if run["campaigns"]:
         words = [word for word in VERDICTS if word in run["verdicts"]]
         out.print()

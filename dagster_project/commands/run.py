@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime
 from typing import Any
 
+from dagster_project.commands.unchanged import keep, report_that_stands
 from dagster_project.home import Home
 from dagster_project.lifecycle.errors import InputError
 from dagster_project.lifecycle.message import content_hash
@@ -35,6 +36,7 @@ class Report:
     decisions_hash: str | None
     error: str | None
     seconds: float
+    is_unchanged: bool = False  # nothing was done: all this is the report of the last tick, which stands
 
     def as_dict(self) -> dict[str, Any]:
         return dataclasses.asdict(self)
@@ -47,6 +49,8 @@ def run(home: Home, as_of: datetime | None, listener: StageListener) -> Report:
     """
     started = time.monotonic()
     with home.alone():
+        if standing := report_that_stands(home, as_of or home.default_as_of()):
+            return unchanged(standing, time.monotonic() - started)
         home.preflight(listener)
         as_of = as_of or home.default_as_of()
         from dagster_project.definitions import defs
@@ -70,25 +74,34 @@ def run(home: Home, as_of: datetime | None, listener: StageListener) -> Report:
             gates = ledger.gates(run_id)
             drafts = [draft for _, draft in ledger.drafts(run_id=run_id, states=None)]
             states = Counter(message.state for message in ledger.messages(since=tick.started_at))
-    if outcome.input_error:
-        raise InputError(outcome.input_error)
-    stage_gates = _stage_gates(gates)
-    failed = {gate["stage"]: [line["sentence"] for line in gate["failed"]] for gate in stage_gates}
-    return Report(
-        as_of=f"{as_of.isoformat()}Z",
-        run_id=run_id,
-        stages=_stages(home, outcome.seconds, len(decisions), len(drafts), states),
-        verdicts=_counts(row["verdict"] for row in decisions),
-        reasons=_counts(row["reason"] for row in decisions),
-        gates=stage_gates,
-        drafts=_counts(draft.mode for draft in drafts),
-        fallbacks=_counts(draft.fallback_reason for draft in drafts if draft.fallback_reason),
-        deliveries=dict(states),
-        campaigns=campaigns,
-        decisions_hash=decisions_hash(decisions) if decided else None,
-        error=_error(outcome.failures, failed),
-        seconds=round(time.monotonic() - started, 2),
-    )
+        if outcome.input_error:
+            raise InputError(outcome.input_error)
+        stage_gates = _stage_gates(gates)
+        failed = {gate["stage"]: [line["sentence"] for line in gate["failed"]] for gate in stage_gates}
+        report = Report(
+            as_of=f"{as_of.isoformat()}Z",
+            run_id=run_id,
+            stages=_stages(home, outcome.seconds, len(decisions), len(drafts), states),
+            verdicts=_counts(row["verdict"] for row in decisions),
+            reasons=_counts(row["reason"] for row in decisions),
+            gates=stage_gates,
+            drafts=_counts(draft.mode for draft in drafts),
+            fallbacks=_counts(draft.fallback_reason for draft in drafts if draft.fallback_reason),
+            deliveries=dict(states),
+            campaigns=campaigns,
+            decisions_hash=decisions_hash(decisions) if decided else None,
+            error=_error(outcome.failures, failed),
+            seconds=round(time.monotonic() - started, 2),
+        )
+        if report.error is None:
+            keep(home, as_of, report.as_dict())
+        return report
+
+
+def unchanged(standing: Mapping[str, Any], seconds: float) -> Report:
+    """What stands, of a tick that had nothing to do."""
+    nothing = {"stages": {}, "drafts": {}, "fallbacks": {}, "deliveries": {}}
+    return Report(**{**standing, **nothing, "is_unchanged": True, "seconds": round(seconds, 2)})
 
 
 def decisions_hash(decisions: list[dict[str, Any]]) -> str:

@@ -34,6 +34,8 @@ SELECTED = {
     ],
     "evaluate": ["fqn:postrider.marts.evaluate"],
 }
+# Decisions are kept for ever: they are added only when every test of what they are made from has passed.
+LAST = {"decide": "fct_decisions"}
 
 
 class StageTranslator(DagsterDbtTranslator):
@@ -66,7 +68,7 @@ def stage_models(stage: str) -> dg.AssetsDefinition:
     def models(context: dg.AssetExecutionContext, home: HomeResource) -> Iterator[dg.MaterializeResult]:
         with home.ledger() as ledger:
             tick = ledger.tick(context.run_id)
-        results = home.models.run(SELECTED[stage], tick.as_of, context.run_id)
+        results = home.models.run(SELECTED[stage], tick.as_of, context.run_id, last=LAST.get(stage))
         # A test that was skipped, because what it stands on failed, has said nothing.
         asked = [result for result in results if result.kind == "test" and result.status != "skipped"]
         records = [test_record(home, result) for result in asked]
@@ -102,7 +104,7 @@ def materializations(home: Home, results: Sequence[NodeResult], as_of: datetime)
         yield dg.MaterializeResult(
             asset_key=result.name,
             metadata={
-                "dagster/row_count": counts[result.name],
+                **({"dagster/row_count": counts[result.name]} if result.name in counts else {}),  # of a table
                 "seconds": round(result.seconds, 3),
                 "tests_passed": sum(test.status == "pass" for test in tests),
                 "tests_failed": [test.sentence for test in tests if test.is_bad],

@@ -7,10 +7,13 @@ import os
 from collections import defaultdict
 from collections.abc import Callable
 from datetime import datetime
+from pathlib import Path
 
 import dagster as dg
+from dagster._core.instance.ref import InstanceRef
 from dagster_shared.error import SerializableErrorInfo
 
+from dagster_project.defs.history import KeptEventLog
 from dagster_project.home import Home
 from dagster_project.lifecycle.stages import STAGES
 
@@ -59,7 +62,7 @@ def run_tick(
     # Only what went wrong would be worth a log line, and the outcome says that better.
     quiet = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
     prepare_instance(home)
-    with dg.DagsterInstance.get() as instance:
+    with _instance(home.path / "dagster") as instance:
         instance.add_event_listener(run_id, watch.hear)
         result = definitions.resolve_job_def("tick_job").execute_in_process(
             run_config={"ops": {"ingest": {"config": {"as_of": as_of.isoformat()}}}} | quiet,
@@ -69,6 +72,17 @@ def run_tick(
         )
     watch.finish()
     return TickOutcome(result.success, dict(watch.seconds), watch.failures, watch.input_error)
+
+
+def _instance(folder: Path) -> dg.DagsterInstance:
+    """The instance that the UI shows. Where its history is in SQLite, as it is unless `dagster.yaml` says otherwise, the tick writes
+    it over kept connections."""
+    standard = InstanceRef.from_dir(str(folder))
+    data = standard.event_storage_data
+    if data is None or data.class_name != "SqliteEventLogStorage":
+        return dg.DagsterInstance.from_ref(standard)
+    kept = {"module": KeptEventLog.__module__, "class": KeptEventLog.__name__, "config": data.config_dict}
+    return dg.DagsterInstance.from_ref(InstanceRef.from_dir(str(folder), overrides={"event_log_storage": kept}))
 
 
 def stage_of(step_key: str) -> str:

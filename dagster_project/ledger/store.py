@@ -114,6 +114,11 @@ class Ledger:
         with self._database.read() as connection:
             return ticks.last_audience(connection, source_pack)
 
+    def left_all_as_it_was(self, run_id: str) -> bool:
+        """Has neither this tick nor anybody since changed anything, and is no message on its way? Then its like finds the same."""
+        with self._database.read() as connection:
+            return ticks.left_all_as_it_was(connection, run_id)
+
     # --- messages
 
     def plan(self, messages: Sequence[PlannedMessage], run_id: str, as_of: datetime, source_pack: str) -> int:

@@ -11,9 +11,15 @@ import sqlalchemy as sa
 
 from dagster_project.ledger.chain import Write, canonical_json
 from dagster_project.ledger.rows import TickRow
-from dagster_project.ledger.schema import messages, tick_audience, ticks
+from dagster_project.ledger.schema import events, messages, tick_audience, ticks
+from dagster_project.ledger.transitions import LEGAL_MOVES
 from dagster_project.lifecycle.errors import InputError
 from dagster_project.lifecycle.message import content_hash
+
+BORDERS = frozenset({"tick_begun", "gate", "released", "tick_finished"})  # what every tick records, whatever it finds
+MOST_BORDERS = 100  # a tick has eight stages with two borders at most
+# A message in review waits for a person, whose word is an event.
+MOVING = tuple(sorted(state for state, moves in LEGAL_MOVES.items() if moves and state != "in_review"))
 
 
 def begin(write: Write, run_id: str, as_of: datetime, source_pack: str) -> None:
@@ -69,6 +75,19 @@ def finish(
                 for campaign, (candidates, sends) in sorted(counts.items())
             ],
         )
+
+
+def left_all_as_it_was(connection: sa.Connection, run_id: str) -> bool:
+    """Is nothing recorded since this tick began but its own borders, and no message on its way that the clock alone may move?
+    Read from the end of the chain: every change of a message, suppression, control or review is an event."""
+    newest = sa.select(events.c.kind, events.c.run_id).order_by(events.c.seq.desc()).limit(MOST_BORDERS)
+    for row in connection.execute(newest):
+        if row.run_id != run_id or row.kind not in BORDERS:
+            return False
+        if row.kind == "tick_begun":
+            is_moving = sa.select(messages.c.message_id).where(messages.c.state.in_(MOVING)).limit(1)
+            return connection.execute(is_moving).first() is None
+    return False
 
 
 def last(connection: sa.Connection, source_pack: str | None) -> TickRow | None:

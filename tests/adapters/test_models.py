@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 from collections.abc import Callable
@@ -134,12 +135,114 @@ def test_a_failing_test_is_told_with_its_count(landed: Home, project: Path) -> N
     test = project / "dbt_project" / "tests" / "nobody_is_called_ada.sql"
     test.write_text("{{ config(severity='error') }}\nselect user_id from {{ ref('stg_users') }} limit 3\n")
 
-    (node,) = in_project(project, landed).run(["nobody_is_called_ada"], MORNING, "r6")
+    results = in_project(project, landed).run(STAGING, MORNING, "r6")
 
+    (node,) = [one for one in results if one.name == "nobody_is_called_ada"]
     assert (node.kind, node.status, node.failures, node.is_bad) == ("test", "fail", 3, True)
+    assert node.message == "tests/nobody_is_called_ada.sql: Got 3 results, configured to fail if != 0"
     assert node.sentence == "nobody is called ada"
     assert node.compiled_sql is not None
     assert len(landed.warehouse.examples(node.compiled_sql)) == 3
+
+
+@pytest.mark.parametrize(
+    ("config", "sql"),
+    [
+        pytest.param("severity='error'", "select 1 as one where false", id="passes"),
+        pytest.param("severity='error'", "select 1 as one", id="fails by one"),
+        pytest.param("severity='warn'", "select 1 as one", id="warns"),
+        pytest.param("error_if='> 2', warn_if='> 1'", "from range(2)", id="between its thresholds"),
+        pytest.param("error_if='> 2', warn_if='> 1'", "from range(3)", id="beyond both"),
+        pytest.param("severity='error', limit=2", "from range(7)", id="limited"),
+        pytest.param("fail_calc='sum(range)'", "from range(4)", id="with a count of its own"),
+        pytest.param("fail_calc='sum(range)'", "from range(0)", id="with a count of its own, of nothing"),
+        pytest.param("severity='error'", "select no_such_column", id="is not SQL"),
+    ],
+)
+def test_a_test_comes_to_what_dbt_says_it_comes_to(landed: Home, project: Path, config: str, sql: str) -> None:
+    """Asked over one connection, and asked by dbt itself: the same status, count and words."""
+    file = project / "dbt_project" / "tests" / "a_probe.sql"
+    file.write_text(f"{{{{ config({config}) }}}}\n-- depends_on: {{{{ ref('stg_users') }}}}\n{sql}\n")
+    models = in_project(project, landed)
+
+    (ours,) = [one for one in models.run(STAGING, MORNING, "r8") if one.name == "a_probe"]
+    (theirs,) = models.run(["a_probe"], MORNING, "r9", "test")
+
+    assert (ours.status, ours.failures, ours.sentence, ours.tested) == (
+        theirs.status,
+        theirs.failures,
+        theirs.sentence,
+        theirs.tested,
+    )
+    assert ours.message.startswith("tests/a_probe.sql: ") == theirs.message.startswith("tests/a_probe.sql: ")
+    assert ("no_such_column" in ours.message) == ("no_such_column" in theirs.message)
+    if ours.status != "error":
+        assert ours.message == theirs.message
+
+
+def as_dbt_lists(models: Models, select: list[str]) -> list[str]:
+    """unique_ids of what dbt's own build of this selection would run."""
+    variables = {"as_of": "2026-09-01 09:00:00", "run_id": "listing"}
+    arguments = [
+        "--select",
+        *select,
+        "--indirect-selection",
+        "buildable",
+        "--output",
+        "json",
+        "--output-keys",
+        "unique_id",
+    ]
+    common = models._arguments(models.home / "dbt", variables)
+    threads = common.index("--threads")
+    with models._dbt(str(models.warehouse), models._manifest) as dbt:
+        result = dbt.invoke(["list", *arguments, *common[:threads], *common[threads + 2 :]])
+    assert result.success, result.exception
+    return [json.loads(line)["unique_id"] for line in result.result]  # type: ignore
+
+
+def test_the_tests_asked_are_those_that_dbt_would_ask(landed: Home) -> None:
+    """Every data test that stands on a table is asked in exactly one stage, and in the one in which dbt's own build asks it."""
+    from dagster_project.adapters.data_tests import tests_on
+    from dagster_project.defs.models import SELECTED
+
+    manifest = landed.models._manifest
+    asked: list[str] = []
+    for stage, select in SELECTED.items():
+        listed = as_dbt_lists(landed.models, select)
+        built = [name for name in listed if not name.startswith(("test.", "unit_test."))]
+        ours = {test.unique_id for test in tests_on(manifest.nodes, manifest.sources, built)}
+        assert ours == {name for name in listed if name.startswith("test.")}, stage
+        asked += ours
+
+    standing = {name for name in landed.models.queries_of_tests(MORNING) if manifest.nodes[name].depends_on_nodes}
+    assert sorted(asked) == sorted(standing)
+
+
+def test_what_keeps_its_past_is_not_built_on_what_a_test_refused(landed: Home, project: Path) -> None:
+    """`last` waits for the tests of everything else, and its own tests for it."""
+    test = project / "dbt_project" / "tests" / "nobody_is_called_ada.sql"
+    test.write_text("select user_id from {{ ref('stg_demo__users') }} limit 3\n")
+    models = in_project(project, landed)
+
+    refused = {node.name: node.status for node in models.run(STAGING, MORNING, "r10", last="stg_users")}
+    test.unlink()
+    accepted = {
+        node.name: node.status for node in in_project(project, landed).run(STAGING, MORNING, "r11", last="stg_users")
+    }
+
+    assert refused["nobody_is_called_ada"] == "fail"
+    assert "stg_users" not in refused
+    assert accepted["stg_users"] == "success"
+    assert refused.keys() - {"nobody_is_called_ada"} < accepted.keys()
+
+
+def test_every_model_that_keeps_its_past_is_built_last(landed: Home) -> None:
+    from dagster_project.defs.models import LAST
+
+    nodes = landed.models._manifest.nodes.values()
+
+    assert {node.name for node in nodes if node.config.get("materialized") == "incremental"} == set(LAST.values())
 
 
 def test_a_rebuild_that_fails_says_which_model(landed: Home, project: Path) -> None:

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from bench import cases, claim, deliver, hosts, report, results, sinks
+from bench import cases, claim, decide, deliver, hosts, report, results, sinks
 
 ROOT = Path(__file__).parent.parent.parent
 SIZES = {"messages": 200, "sample": 40, "naive": 20, "naive_dkimpy": 5}
@@ -75,6 +75,54 @@ def test_a_released_audience_is_claimed_whole(tmp_path: Path) -> None:
 
     assert [one["messages"] for one in document["repetitions"]] == [500, 500]
     assert "seconds for 500 messages" in claim.markdown(document)
+
+
+@pytest.mark.slow
+def test_deciding_is_measured_beside_reading_and_beside_pandas(tmp_path: Path) -> None:
+    """`measure` itself refuses verdicts that differ between two runs, and activity of pandas that differs from the models'."""
+    document = decide.measure(tmp_path, [20_000, 30_000], 1, 2)
+
+    assert json.loads(json.dumps(document)) == document
+    assert list(tmp_path.iterdir()) == []
+    for found in document["sizes"]:
+        (repetition,) = found["repetitions"]
+        ran = {name for name, figures in repetition["cases"].items() if "skipped" not in figures}
+        assert ran >= set(decide.PLANS) - {"polars"}
+        assert repetition["cases"]["scan"]["rows"] == found["events"]
+        assert repetition["cases"]["activity"]["rows"] == found["users"]
+        assert repetition["cases"]["decide"]["rows"] > 0
+    goals = {one["goal"]: one["each"] for one in document["goals"]}
+    assert len(goals["growth of time, exponent"]) == 1
+    text = decide.markdown(document)
+    for plan in decide.PLANS.values():
+        assert f"| {plan.title} |" in text
+    assert str(ROOT) not in text
+
+
+def test_growth_in_proportion_has_the_exponent_one() -> None:
+    sizes = [
+        {"events": 10, "seconds": 3.0},
+        {"events": 1_000, "seconds": 300.0},
+        {"events": 10_000, "seconds": 3_000.0},
+    ]
+
+    assert decide.exponent(sizes, lambda size: size["seconds"]) == [pytest.approx(1.0)]
+    assert decide.exponent(sizes, lambda size: 7.0) == [0.0]
+    assert decide.exponent(sizes[:1], lambda size: size["seconds"]) == []
+
+
+def test_activity_that_differs_is_found(tmp_path: Path) -> None:
+    """One user of two with another day: two rows, for each side has one that the other lacks."""
+    import duckdb
+
+    columns = "7, 7, 7, 7, 7, 7, false, null, null, null"
+    names = "user_id, " + ", ".join(decide.activity.COLUMNS)
+    for file, seen in (("ours", 1), ("theirs", 2)):
+        rows = f"select * from (values ('a', {columns}, timestamp '2026-09-01'), ('b', {columns}, timestamp '2026-09-0{seen}'))"
+        duckdb.connect().execute(f"copy (select * from ({rows}) as t({names})) to '{tmp_path / file}' (format parquet)")
+
+    assert decide._differences(str(tmp_path / "ours"), str(tmp_path / "theirs")) == 2
+    assert decide._differences(str(tmp_path / "ours"), str(tmp_path / "ours")) == 0
 
 
 @pytest.mark.slow
@@ -151,7 +199,7 @@ def test_figures_are_written_between_their_marks(tmp_path: Path) -> None:
         results.write_between(file, "deliver", "| new |")
 
 
-@pytest.mark.parametrize("module", ["bench.deliver", "bench.claim", "bench.hosts"])
+@pytest.mark.parametrize("module", ["bench.deliver", "bench.claim", "bench.hosts", "bench.decide"])
 def test_nothing_is_measured_without_bytecode(module: str) -> None:
     told = subprocess.run(
         [sys.executable, "-m", module],

@@ -85,3 +85,49 @@ def test_an_unknown_tick_or_status_is_an_input_error(world: World) -> None:
         world.ledger.finish_tick("run-1", "done", {}, {})
     with pytest.raises(InputError, match="allowed: done, stopped, failed"):
         world.ledger.finish_tick("run-1", "fine", {}, {})  # pyright: ignore[reportArgumentType]
+
+
+def test_a_tick_that_changed_nothing_has_left_all_as_it_was(world: World) -> None:
+    """Its own borders are no change; without a tick, or while one runs, nobody can say so."""
+    assert not world.ledger.left_all_as_it_was("run-1")
+    world.ledger.begin_tick("run-1", world.as_of, "demo")
+    world.ledger.record_gate("run-1", world.as_of, "ingest", passed=True, results=[])
+    world.ledger.finish_tick("run-1", "done", {"welcome": (10, 3)}, {})
+
+    assert world.ledger.left_all_as_it_was("run-1")
+    assert not world.ledger.left_all_as_it_was("run-0")
+
+
+@pytest.mark.parametrize("when", ["in the tick", "after the tick"])
+@pytest.mark.parametrize("what", ["suppressed", "paused", "planned"])
+def test_whatever_is_recorded_is_a_change(world: World, when: str, what: str) -> None:
+    """A suppression, a switch, a message: each may change what a tick decides."""
+    changes = {
+        "suppressed": lambda: world.ledger.suppress(reason="complaint", actor="ana", address="a@b.example"),
+        "paused": lambda: world.ledger.pause("welcome", "ana", "typo"),
+        "planned": lambda: world.ledger.plan([world.planned(1)], "run-1", world.as_of, "demo"),
+    }
+    world.ledger.begin_tick("run-1", world.as_of, "demo")
+    if when == "in the tick":
+        changes[what]()
+    world.ledger.finish_tick("run-1", "done", {}, {})
+    if when == "after the tick":
+        changes[what]()
+
+    assert not world.ledger.left_all_as_it_was("run-1")
+
+
+def test_a_message_on_its_way_is_a_reason_to_tick(world: World) -> None:
+    """It may be due by now though nobody has recorded anything: only the clock moved."""
+    world.ledger.begin_tick("run-1", world.as_of, "demo")
+    world.ledger.plan([world.planned(1)], "run-1", world.as_of, "demo")
+    world.ledger.finish_tick("run-1", "done", {}, {})
+    world.ledger.begin_tick("run-2", world.as_of, "demo")
+    world.ledger.finish_tick("run-2", "done", {}, {})
+
+    assert not world.ledger.left_all_as_it_was("run-2")
+    world.ledger.cancel({"m0001": "expired"}, "run-2", world.as_of)
+    world.ledger.begin_tick("run-3", world.as_of, "demo")
+    world.ledger.finish_tick("run-3", "done", {}, {})
+
+    assert world.ledger.left_all_as_it_was("run-3")
