@@ -27,10 +27,8 @@ def progress(*, quiet: bool) -> Iterator[Callable[[int, int, datetime], None]]:
 def show_simulation(answer: Mapping[str, Any]) -> None:
     """Each policy's tables, and with two of them what differs."""
     word = "approved at once" if answer["review"] == "approve" else "left waiting"
-    out.print(
-        f"\n[bold]simulated {answer['from']} to {answer['to']}[/]   {answer['ticks']} ticks   nothing was sent\n"
-        f"drafts that need a person count as {word}; what is decided to be sent is sent at its tick"
-    )
+    out.print(f"\n[bold]simulated {answer['from']} to {answer['to']}[/]")
+    flow("", [f"{answer['ticks']} ticks", "nothing was sent", f"drafts that need a person: {word}"])
     for policy in answer["policies"]:
         if answer["differences"]:
             out.print(f"\n[bold]policy: {escape(policy['name'])}[/]")
