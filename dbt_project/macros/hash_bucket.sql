@@ -1,11 +1,13 @@
 {#-
     A stable number in [0, 1) for an id: the first 32 bits of md5(salt:id), divided by 2^32.
     The same function stands in lifecycle/bucket.py, so that SQL and Python agree on who is held out.
+    The id is not cast: to put texts together every engine makes a text of it, and none has the same name for the type.
+    The divisor has an exponent: without one it is a decimal to Spark, whose quotient ends after twelve digits.
 -#}
 {% macro hash_bucket(salt, id_expression) -%}
     {{ hex_to_bigint(
-        "substr(md5('" ~ salt ~ ":' || cast(" ~ id_expression ~ " as varchar)), 1, 8)"
-    ) }} / 4294967296.0
+        "substr(md5('" ~ salt ~ ":' || " ~ id_expression ~ "), 1, 8)"
+    ) }} / 4294967296e0
 {%- endmacro %}
 
 

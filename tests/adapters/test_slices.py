@@ -217,7 +217,7 @@ def test_a_probe_tells_values_and_when_time_turns_a_comparison(slices: Slices) -
 def test_the_branch_of_a_case_that_decided_is_the_one_told(slices: Slices) -> None:
     """Of a rule's reasons only the numbers of the one that holds; a hash bucket goes by its name."""
     reason = (
-        "case when uses > 90 then 'many' when cast('0x' || substr(md5('s:' || user_id), 1, 8) as bigint) / 4294967296.0"
+        "case when uses > 90 then 'many' when cast('0x' || substr(md5('s:' || user_id), 1, 8) as bigint) / 4294967296e0"
         " < 2 then 'held_out' end"
     )
     slices.selects._add("r/judged", duckdb_select(f"select user_id, {reason} as reason from main.int_team"), {})
