@@ -15,9 +15,14 @@ Verdict = tuple[str, int, str, float]  # status as dbt names it, failures, messa
 
 
 def tests_on(nodes: Mapping[str, Any], sources: Collection[str], built: Collection[str]) -> list[Any]:
-    """The tests that what was built makes possible: one that stands on it, and on nothing else but its direct parents. That is
+    """The tests that what was built makes possible: one that stands on it, and on nothing else but what that is made from. That is
     dbt's selection `buildable`: a test waits for the stage in which the last of its tables is built."""
-    reached = {*built, *sources, *(parent for name in built for parent in nodes[name].depends_on_nodes)}
+    reached = {*built, *sources}
+    waiting = list(built)
+    while waiting:
+        parents = {name for name in nodes[waiting.pop()].depends_on_nodes if name in nodes} - reached
+        reached |= parents
+        waiting += parents
     return [
         node
         for _, node in sorted(nodes.items())
