@@ -221,7 +221,8 @@ class TestPostgreSQL:
                 answer_of(worker)
             states = scene.judge(lost_for_now=["approved"])
             assert states.keys() <= {"sent", "approved"}, "they lent each other no doubt"
-            with scene.open() as ledger:  # a worker that was away too long had to give its group back, without a byte of it
+            # A worker that was away too long had to give its group back, without a byte of it.
+            with scene.open() as ledger:
                 given_back = ledger.messages(("approved",))
             assert all(one.attempts for one in given_back), "what nobody had begun, the others would have sent"
             assert len(given_back) < count / 2, "they went on by themselves; these are tried again in a minute"
