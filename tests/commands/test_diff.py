@@ -271,7 +271,8 @@ def test_ctrl_c_leaves_nothing_behind(at_work: Home, repository: Path, scratch: 
     finally:
         running.kill()
 
-    assert (running.returncode, err) == (130, "")
+    assert running.returncode in (130, -signal.SIGINT), "as a shell sees it, or as the kernel does"
+    assert err == ""
     assert list(scratch.iterdir()) == []
     assert snapshot(at_work.path, repository) == before
 
