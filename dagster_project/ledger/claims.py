@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime, timedelta
-from functools import cache
+from functools import cache, lru_cache
 from typing import Any
 
 import sqlalchemy as sa
@@ -30,9 +30,10 @@ NOT_HELD: dict[str, Any] = {"lease_owner": None, "lease_expires_at": None}
 
 def claim(
     write: Write, worker: str, limit: int, lease_seconds: float, source_pack: str | None, way: Way | None = None
-) -> list[Claim]:
-    """Up to `limit` messages that may go out now, the first to expire first: released, due, neither killed nor paused, and
-    within what the limits of their way out leave. They are counted against these at once.
+) -> dict[str, int]:
+    """message_id → lease of up to `limit` messages that may go out now, the first to expire first: released, due, neither killed nor
+    paused, and within what the limits of their way out leave. They are counted against these at once. What they say is read
+    afterwards (`read_claims`), when the ledger is free for the next worker.
 
     A claim whose lease has expired is taken over under a new lease; the old worker's writes then fail. `sending` never is.
     """
@@ -40,14 +41,14 @@ def claim(
         raise InputError(f"claim of {limit} messages for {lease_seconds} s; allowed: at least 1, more than 0 s")
     is_killed, paused = stopped(write.connection)
     if is_killed:
-        return []
+        return {}
     due = _Due(write, source_pack, paused)
     rows = due.most_urgent(limit) if way is None else _within_limits(write, limit, due, way)
     if not rows:
-        return []
+        return {}
     write.lock_head()
     expires = write.now + timedelta(seconds=lease_seconds)
-    moves, claims = [], []
+    moves, leases = [], {}
     for row in rows:
         lease = write.next_lease()
         held = _held(row)
@@ -61,9 +62,9 @@ def claim(
                 lease=lease,
             )
         )
-        claims.append(_claim(row[len(HELD_COLUMNS) :], lease, write.now))
+        leases[held.message_id] = lease
     move(write, moves, actor=worker)
-    return claims
+    return leases
 
 
 def _within_limits(write: Write, limit: int, due: _Due, way: Way) -> list[Sequence[Any]]:
@@ -108,21 +109,44 @@ def throttled_until(write: Write, source_pack: str | None, way: Way) -> datetime
     return max(quotas.opens_at(domain), *rests)
 
 
-_CLAIM_COLUMNS = (
-    *HELD_COLUMNS,
-    *MESSAGE_COLUMNS,
-    recipients.c.email,
-    recipients.c.facts,
-    *(drafts.c[name].label(f"draft_{name}") for name in DRAFT_COLUMNS),
-    artifacts.c.content.label("recipe"),
-    recipients.c.domain,
-)
-_POSITION = {column.name: position for position, column in enumerate(MESSAGE_COLUMNS)}
+def read_claims(connection: sa.Connection, leases: Mapping[str, int]) -> list[Claim]:
+    """Message, recipient and draft of each, in the order given; without those that have left this worker's hands meanwhile."""
+    dialect = connection.dialect.name
+    found = connection.execute(_claimed(dialect), {"ids": as_list(dialect, leases)}) if leases else ()
+    claims = {row.message_id: _claim(row) for row in found}
+    return [claims[key] for key, lease in leases.items() if key in claims and claims[key].lease == lease]
+
+
+@cache
+def _claimed(dialect: str) -> sa.Executable:
+    words = [drafts.c[name].label(f"draft_{name}") for name in DRAFT_COLUMNS]
+    return (
+        sa.select(*MESSAGE_COLUMNS, recipients.c.email, recipients.c.facts, *words, artifacts.c.content)
+        .join_from(messages, recipients)
+        .join(
+            drafts,
+            sa.and_(drafts.c.message_id == messages.c.message_id, drafts.c.revision == messages.c.draft_revision),
+        )
+        .join(artifacts, artifacts.c.hash == drafts.c.recipe_id)
+        .where(listed(dialect, messages.c.message_id, "ids"), messages.c.state == "claimed")
+    )
+
+
+def _claim(row: Sequence[Any]) -> Claim:
+    email, facts, *words, recipe = row[len(MESSAGE_COLUMNS) :]
+    message = Message(*row[: len(MESSAGE_COLUMNS)], email=email, facts=json.loads(facts))
+    return Claim(message, Draft(message.message_id, *words, recipe=_recipe(recipe)), message.lease)
+
+
+@lru_cache
+def _recipe(content: bytes) -> Mapping[str, str]:
+    """Of thousands of drafts: whoever reads it must not change it."""
+    return json.loads(content)
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class _Due:
-    """What may go out as of one moment: messages with recipient, draft and recipe."""
+    """What may go out as of one moment."""
 
     write: Write
     source_pack: str | None
@@ -153,14 +177,9 @@ def _due_statements(dialect: str, is_of_one_pack: bool) -> list[sa.Executable]:
     """By state of the message; the rows of `messages` are locked, those that others hold skipped."""
     now: sa.BindParameter[datetime] = sa.bindparam("now", type_=sa.DateTime)
     query = (
-        sa.select(*_CLAIM_COLUMNS)
+        sa.select(*HELD_COLUMNS, messages.c.planned_as_of, recipients.c.domain)
         .join_from(messages, releases)
         .join(recipients)
-        .join(
-            drafts,
-            sa.and_(drafts.c.message_id == messages.c.message_id, drafts.c.revision == messages.c.draft_revision),
-        )
-        .join(artifacts, artifacts.c.hash == drafts.c.recipe_id)
         .where(
             releases.c.expires_at > now,
             sa.or_(messages.c.send_after.is_(None), messages.c.send_after <= releases.c.as_of),
@@ -187,21 +206,9 @@ def _held(row: Sequence[Any]) -> Held:
     return Held(*row[: len(HELD_COLUMNS)])
 
 
-def _urgency(row: Sequence[Any]) -> tuple[datetime, datetime, str]:
+def _urgency(row: sa.Row[Any]) -> tuple[datetime, datetime, str]:
     """What the queries order by; within one state the database says where those without an expiry stand."""
-    message = row[len(HELD_COLUMNS) :]
-    expiry = message[_POSITION["send_before"]] or datetime.max  # noqa: DTZ901 - times here are naive
-    return expiry, message[_POSITION["planned_as_of"]], message[_POSITION["message_id"]]
-
-
-def _claim(row: Sequence[Any], lease: int, now: datetime) -> Claim:
-    """The claim as it stands after the move."""
-    values = list(row[: len(MESSAGE_COLUMNS)])
-    for name, value in (("state", "claimed"), ("state_reason", None), ("lease", lease), ("updated_at", now)):
-        values[_POSITION[name]] = value
-    email, facts, *words, recipe, _ = row[len(MESSAGE_COLUMNS) :]
-    message = Message(*values, email=email, facts=json.loads(facts))
-    return Claim(message, Draft(message.message_id, *words, recipe=json.loads(recipe)), lease)
+    return row.send_before or datetime.max, row.planned_as_of, row.message_id  # noqa: DTZ901 - times here are naive
 
 
 def release_claims(write: Write, worker: str) -> int:

@@ -239,21 +239,18 @@ def _counted(write: Write, by_scope: Mapping[str, Sequence[Outcome]]) -> dict[st
     found: dict[str, dict[date, Any]] = defaultdict(dict)
     recent = _READ.where(tallies.c.day >= today - timedelta(days=1), among(write.connection, tallies.c.scope, by_scope))
     for row in write.connection.execute(recent).mappings():
-        found[row["scope"]][row["day"]] = row
+        found[row["scope"]][row["day"]] = dict(row)
     rows, lately = [], {}
     for scope, outcomes in sorted(by_scope.items()):
-        before = found[scope].get(today, {})
-        added: Counter[str] = Counter(outcomes)
+        before = found[scope].pop(today, {})
         in_a_row = before.get("failures_in_a_row", 0)
         for outcome in outcomes:
             in_a_row = in_a_row + 1 if outcome in _FAILED else 0 if outcome == "sent" else in_a_row
-        new = {name: before.get(name, 0) + added[name] for name in _COUNTS}
+        new = {name: before.get(name, 0) + outcomes.count(name) for name in _COUNTS}
         rows.append({"scope": scope, "day": today, **new, "failures_in_a_row": in_a_row})
-        earlier = sum(
-            (Counter({name: row[name] for name in _COUNTS}) for day, row in found[scope].items() if day != today),
-            Counter(),
-        )
-        lately[scope] = Tally(**{name: new[name] + earlier[name] for name in _COUNTS}, failures_in_a_row=in_a_row)
+        earlier = found[scope].values()
+        both = {name: new[name] + sum(row[name] for row in earlier) for name in _COUNTS}
+        lately[scope] = Tally(**both, failures_in_a_row=in_a_row)
     upsert_rows(write.connection, tallies, ("scope", "day"), rows)
     return lately
 

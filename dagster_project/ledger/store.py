@@ -258,15 +258,20 @@ class Ledger:
         after that. One commit instead of three, and a commit costs more than all else that a turn writes."""
         with self._database.write() as write:
             foreign, obstacles = sent.turn(write, results, sends, utc(as_of), way)
-            claimed = claims.claim(write, worker, limit, lease_seconds, source_pack, way)
-        return Turn(foreign, obstacles, claimed)
+            leases = claims.claim(write, worker, limit, lease_seconds, source_pack, way)
+        return Turn(foreign, obstacles, self._read_claims(leases))
 
     def claim(
         self, worker: str, limit: int, lease_seconds: float, source_pack: str | None = None, way: Way | None = None
     ) -> list[Claim]:
         """Up to `limit` released messages for this worker alone, until the lease expires; with a way out, within its limits."""
         with self._database.write() as write:
-            return claims.claim(write, worker, limit, lease_seconds, source_pack, way)
+            leases = claims.claim(write, worker, limit, lease_seconds, source_pack, way)
+        return self._read_claims(leases)
+
+    def _read_claims(self, leases: Mapping[str, int]) -> list[Claim]:
+        with self._database.read() as connection:
+            return claims.read_claims(connection, leases)
 
     def throttled_until(self, source_pack: str | None, way: Way) -> datetime | None:
         """When the limit that stands against the most urgent message opens; None when nothing waits for one."""

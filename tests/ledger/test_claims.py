@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from dagster_project.ledger import claims
 from dagster_project.ledger.claims import Waiting
 from dagster_project.lifecycle.errors import InputError
 
@@ -112,6 +113,19 @@ def test_an_expired_claim_is_taken_over_and_the_old_worker_is_fenced_off(world: 
     assert world.mark(new) is None
     assert new.lease > old.lease
     assert world.ledger.verify()["ok"]
+
+
+def test_what_passed_to_another_worker_before_it_was_read_is_not_handed_out(world: World) -> None:
+    world.released(2)
+    with world.ledger._database.write() as write:
+        leases = claims.claim(write, "slow", 9, 60, None)
+    world.clock.advance(seconds=60)
+    (new,) = world.claim(1, "quick")
+
+    with world.ledger._database.read() as connection:
+        (left,) = claims.read_claims(connection, leases)
+        assert claims.read_claims(connection, {new.message.message_id: new.lease}) == [new]
+    assert left.message.message_id in leases.keys() - {new.message.message_id}
 
 
 def test_what_is_being_sent_is_never_claimed_again(world: World) -> None:
