@@ -360,10 +360,13 @@ class _Work(Generic[C]):
                 receipt = receipts.get(key)
                 if receipt is None and key in begun:
                     continue  # in flight for ever: it stays in `sending`
+                # A worker that is stopped has marked up to 64 mails of which nobody is to wait a minute; a way that is down is
+                # left alone for that minute.
+                is_free = receipt is None and self.ended_by != "channel_down"
                 receipt = receipt or Receipt("not_sent", "stopped before it was begun")
                 via = self._repeats.trusted(receipt.via)
                 self._results.append(
-                    Result(key, claim.lease, receipt.outcome, receipt.detail, receipt.provider_id, via)
+                    Result(key, claim.lease, receipt.outcome, receipt.detail, receipt.provider_id, via, is_free)
                 )
                 self._outcomes[receipt.outcome] += 1
 

@@ -294,7 +294,7 @@ def _record(
         salt = new_salt()
         payload |= {"commitment": commitment(salt, outcome_fields(row))}
         told.append(row | {"outcome": result.outcome, "salt": salt, "seq": seq + len(moves)})
-        changes = _after(result.outcome, one, as_of, write.now)
+        changes = _after(result, one, as_of, write.now)
         moves.append(Move(one, AFTER[result.outcome], "outcome", changes=changes, payload=payload))
     move(write, moves, actor=claimed_by(held[results[0].message_id]), as_of=as_of)
     write_outcomes(write, told)
@@ -318,12 +318,12 @@ def write_outcomes(write: Write, told: Sequence[Mapping[str, Any]]) -> None:
     insert_rows(write.connection, attempt_outcomes, told)
 
 
-def _after(outcome: Outcome, held: Held, as_of: datetime, now: datetime) -> dict[str, Any]:
+def _after(result: Result, held: Held, as_of: datetime, now: datetime) -> dict[str, Any]:
     """The columns of the message that change with an outcome."""
     changes: dict[str, Any] = dict(NOT_HELD)
-    if outcome == "sent":
+    if result.outcome == "sent":
         changes["sent_as_of"] = as_of
-    if outcome in ("deferred", "not_sent"):
+    if result.outcome == "deferred" or (result.outcome == "not_sent" and not result.may_go_at_once):
         wait = min(RETRY_BASE * 2 ** min(held.attempts - 1, 10), RETRY_MOST)
         spread = hash_bucket(
             f"retry:{held.attempts}", held.message_id

@@ -301,7 +301,7 @@ def test_a_signal_lets_the_mail_in_flight_end_and_gives_the_rest_back(ledger: Le
     assert_verified(ledger)
 
 
-def test_a_group_is_committed_at_once_and_what_was_not_begun_goes_back(ledger: Ledger) -> None:
+def test_a_group_is_committed_at_once_and_what_was_not_begun_goes_back_to_whoever_comes_next(ledger: Ledger) -> None:
     """A channel that lets three be in doubt: a signal during the first sends neither the second nor the third."""
     released(ledger, *map(planned, range(5)))
 
@@ -316,7 +316,17 @@ def test_a_group_is_committed_at_once_and_what_was_not_begun_goes_back(ledger: L
 
     assert channel.accepted == {"m000": 1}
     assert [state for state, _ in states(ledger).values()] == ["sent"] + ["approved"] * 4
-    assert_verified(ledger, channel)
+    assert run(ledger, Told(), worker="next").outcomes == {"sent": 4}, "nothing was wrong with them: nobody waits"
+    assert_verified(ledger)
+
+
+def test_a_group_whose_channel_went_down_waits_a_minute(ledger: Ledger) -> None:
+    """Or each worker that comes by would try three more of them, and the next, and the next."""
+    released(ledger, *map(planned, range(8)))
+    channel = Told(lambda _: Receipt("not_sent", "connect: refused", is_channel_down=True), in_flight=8)
+
+    assert run(ledger, channel).outcomes == {"not_sent": 8}
+    assert run(ledger, Told(), worker="next").outcomes == {}
 
 
 def test_a_group_keeps_out_whoever_was_suppressed_meanwhile(ledger: Ledger) -> None:
