@@ -188,6 +188,9 @@ def reconcile(
     by_key: Annotated[
         bool, typer.Option("--by-key", help="ask the provider: the same request under the same key, now")
     ] = False,
+    events: Annotated[
+        Path | None, typer.Option("--events", help="what the provider said of its mails: a JSON object per line")
+    ] = None,
     source: Source = None,
     as_json: Json = False,
 ) -> None:
@@ -195,10 +198,11 @@ def reconcile(
 
     Example: postrider reconcile 3f2a… --as sent --by ana --evidence "in the server's log"
     """
-    from dagster_project.commands.deliver import reconcile as reconcile_command
     from dagster_project.commands.delivery_report import show_doubt
+    from dagster_project.commands.reconcile import reconcile as reconcile_command
 
-    answer = reconcile_command(_home(source), messages or [], word, by, evidence, by_key=by_key)
+    home = _home(source)
+    answer = reconcile_command(home, messages or [], word, by, evidence, by_key=by_key, event_file=events)
     _show(answer, as_json, show_doubt)
 
 

@@ -197,6 +197,42 @@ def test_what_is_in_doubt_is_listed_and_settled_on_somebodys_word(
         assert ledger.verify(recorder.accepted(ledger))["ok"]
 
 
+@pytest.mark.parametrize("recorder", [("--fault", "dot:lost:2", "--fault", "dot:lost:4")], indirect=True)
+def test_what_the_provider_says_of_its_mails_settles_those_in_doubt(
+    released: Callable[[int], Home], call: Call, recorder: Recorder, tmp_path: Path
+) -> None:
+    home = released(4)
+    assert answer(call("deliver", "--json"))["in_doubt"] == 2
+    doubtful = answer(call("reconcile", "--json"))["in_doubt"]
+    accepted, refused = (one["header_message_id"] for one in doubtful)
+    file = tmp_path / "events.jsonl"
+
+    def told(*rows: tuple[str, str]) -> str:
+        events = [{"message_id": mail, "event": name, "at": "2100-01-01T00:00:00Z"} for mail, name in rows]
+        file.write_text("\n".join(map(json.dumps, events)) + "\n\n")
+        return str(file)
+
+    code, _, err = call("reconcile", "--events", told((accepted, "delivered"), (refused, "vanished")))
+    assert (code, f"{file}:2: event: found 'vanished'" in err) == (2, True)
+    assert len(answer(call("reconcile", "--json"))["in_doubt"]) == 2, "a line that can't be read settles nothing at all"
+    for arguments in (["m00001", "--events", str(file)], ["--by-key", "--events", str(file)], ["--events", "nowhere"]):
+        code, _, err = call("reconcile", *arguments)
+        assert (code, "allowed: " in err) == (2, True), arguments
+    file.write_bytes(b"\xff\xfe")
+    assert call("reconcile", "--events", str(file))[0] == 2
+
+    answers = answer(
+        call(
+            "reconcile", "--json", "--events", told((accepted, "bounced"), (refused, "rejected"), ("<else@x>", "sent"))
+        )
+    )
+    assert (answers["settled"], answers["in_doubt"]) == ({"by_event": 2}, [])
+    with home.ledger() as ledger:
+        assert [row.state for row in ledger.messages()] == ["sent", "sent", "sent", "rejected"]
+        assert ledger.story("m00001")["events"][-1]["actor"] == "provider"
+        assert ledger.verify(recorder.accepted(ledger) | {"m00003": 0})["ok"]
+
+
 def test_the_outbox_settles_its_own_doubts(released: Callable[..., Home], call: Call) -> None:
     """Whether a file was written is plain from whether it is there."""
     home = released(2, channel="outbox")

@@ -132,4 +132,4 @@ class Result:
     detail: str
     provider_id: str | None
     via: Via | None = None  # where only the outcome could tell
-    may_go_at_once: bool = False  # of `not_sent`: nothing was wrong but that its worker was stopped before it began with it
+    may_go_at_once: bool = False  # of `not_sent`: its worker was stopped before it began with it
