@@ -11,7 +11,8 @@ from pathlib import Path
 
 from pydantic import SecretStr
 
-from dagster_project.adapters.building import LANDED, Builds
+from dagster_project.adapters.building import Builds
+from dagster_project.adapters.dependencies import LANDED
 from dagster_project.adapters.models import DECIDING
 from dagster_project.adapters.slices import Slices
 from dagster_project.adapters.warehouse import Warehouse

@@ -15,6 +15,7 @@ from typing import Any, Literal
 
 import pyarrow as pa
 
+from dagster_project.adapters.dependencies import reads
 from dagster_project.adapters.models import DECIDING, Models
 from dagster_project.adapters.replay import (
     DECISIONS,
@@ -23,7 +24,6 @@ from dagster_project.adapters.replay import (
     TICKS,
     VERDICTS,
     Replay,
-    reads,
     with_variable_time,
 )
 from dagster_project.adapters.warehouse import Warehouse
