@@ -6,7 +6,6 @@ import dataclasses
 import importlib.util
 import json
 import os
-import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +14,7 @@ from pydantic import SecretStr
 from dagster_project.adapters.compiled import COMPILED, CompiledTemplate
 from dagster_project.adapters.templates import extremes
 from dagster_project.commands.controls import roster
+from dagster_project.commands.scratch import scratch_folder
 from dagster_project.commands.settings import setting_names
 from dagster_project.home import Home
 from dagster_project.lifecycle.campaign import json_schema
@@ -98,8 +98,8 @@ def _exits(home: Home) -> tuple[int, list[str]]:
 
 def _compiled(home: Home, select: str) -> dict[str, str]:
     """Models' SQL, compiled beside a scratch warehouse: this home's may be in use."""
-    with tempfile.TemporaryDirectory(prefix="postrider-") as folder:
-        scratch = Home(home.settings.model_copy(update={"home": Path(folder)})).models
+    with scratch_folder("check") as folder:
+        scratch = Home(home.settings.model_copy(update={"home": folder})).models
         scratch.adopt(home.models)
         return scratch.compiled([select], home.default_as_of())
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import re
-import tempfile
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -29,6 +28,7 @@ from dagster_project.adapters.replay import (
 from dagster_project.adapters.warehouse import Warehouse
 from dagster_project.adapters.writer import load_prompt, question
 from dagster_project.adapters.yaml_file import read_yaml
+from dagster_project.commands.scratch import scratch_folder
 from dagster_project.home import Home
 from dagster_project.ledger.landing import LANDED
 from dagster_project.lifecycle.campaign import CampaignPolicy, parse_policy, written_policies
@@ -137,14 +137,14 @@ def replaying(
 ) -> Iterator[tuple[Replay, Mapping[str, str]]]:
     """A replay in a scratch warehouse that is gone after the `with`, over the source's files and the ledger as it stood before
     the first tick; and the SQL of the invariants of decisions, by name. `changes`: per further policy what it changes."""
-    with tempfile.TemporaryDirectory(prefix="postrider-simulate-") as folder:
+    with scratch_folder("simulate") as folder:
         # Its stem is the database's name in the compiled SQL.
-        warehouse = Warehouse(Path(folder) / home.settings.warehouse_path.name, home.settings.threads)
+        warehouse = Warehouse(folder / home.settings.warehouse_path.name, home.settings.threads)
         warehouse.land(home.pack, home.data)
         _refuse_before_data(home, warehouse, first)
         models = Models(
             home.models.project,
-            Path(folder),
+            folder,
             warehouse.path,
             home.pack.name,
             home.settings.dbt_target,
