@@ -122,8 +122,8 @@ class Warehouse:
                 connection.unregister("arriving")
         return {name: table.num_rows for name, table in tables.items()}
 
-    def land(self, pack: SourcePack, data: Path) -> dict[str, int]:
-        """Land a pack's files as `raw.<table>`, unchanged, all or none; returns rows per table.
+    def land(self, pack: SourcePack, data: Path, rows: int | None = None) -> dict[str, int]:
+        """Land a pack's files as `raw.<table>`, unchanged, all or none; returns rows per table. `rows`: of each only so many.
 
         Raises InputError naming the file and column when one is missing or unreadable. Columns that the
         pack doesn't know are left out: a new column in a source must not stop the mail.
@@ -132,7 +132,7 @@ class Warehouse:
             raise InputError(f"--data {data}: no such folder; allowed is a folder with the files of pack {pack.name}")
         with self.connect() as connection, _transaction(connection):
             connection.execute("create schema if not exists raw")
-            return {table.name: _land_table(connection, table, data) for table in pack.tables}
+            return {table.name: _land_table(connection, table, data, rows) for table in pack.tables}
 
 
 @contextlib.contextmanager
@@ -148,7 +148,7 @@ def _transaction(connection: Connection) -> Iterator[None]:
     connection.execute("commit")
 
 
-def _land_table(connection: Connection, table: RawTable, data: Path) -> int:
+def _land_table(connection: Connection, table: RawTable, data: Path, most: int | None) -> int:
     if not any(data.glob(table.path)):
         if table.is_optional:
             connection.execute(
@@ -170,7 +170,9 @@ def _land_table(connection: Connection, table: RawTable, data: Path) -> int:
         if ".csv" not in table.path:
             _check_types(connection, file, {name: found[name] for name in table.columns})
         connection.execute(
-            f"create or replace table raw.{table.name} as select {', '.join(table.columns)} from {reader}", [file]
+            f"create or replace table raw.{table.name} as select {', '.join(table.columns)} from {reader}"
+            + ("" if most is None else f" limit {most}"),
+            [file],
         )
     except duckdb.Error as error:
         if "No space left" in str(error):

@@ -34,6 +34,7 @@ from dagster_project.ledger.landing import LANDED
 from dagster_project.lifecycle.campaign import CampaignPolicy, parse_policy, written_policies
 from dagster_project.lifecycle.drafting import writer_requests
 from dagster_project.lifecycle.errors import InputError
+from dagster_project.lifecycle.explanation import refuse_forms
 from dagster_project.lifecycle.expression import columns_of, exit_problem
 from dagster_project.lifecycle.planning import planned_messages
 from dagster_project.lifecycle.simulation import over_limits, overridden, parse_step, tick_times
@@ -159,6 +160,7 @@ def replaying(
         if bad:
             raise InputError(bad[0].message)
         queries = [models.queries(MARKER)]
+        refuse_forms(queries[0])
         _refuse_exits(changes, columns_of(queries[0]["int_users_enriched"]))
         queries += [models.compiled(DECIDING, MARKER, {"simulated_policies": changed}) for changed in changes]
         with warehouse.connect() as connection:
