@@ -127,8 +127,8 @@ def test_no_draw_no_chance(log: list[dict[str, Any]]) -> None:
 def reacts(row: dict[str, Any], action: str) -> bool:
     """What each person does after each text, and after none: known here, of a log never more than one of them."""
     taste = int(hashlib.md5(f"taste:{row['user_id']}".encode()).hexdigest()[:8], 16) / 2**32
-    bold = 0.30 if row["campaign_id"] == "busy" else 0.02
-    return taste < {"nobody": 0.05, "calm": 0.12, "bold": bold}[action]
+    is_busy = row["campaign_id"] == "busy"
+    return taste < {"nobody": 0.05, "calm": 0.20 if is_busy else 0.06, "bold": 0.30 if is_busy else 0.02}[action]
 
 
 POLICIES: dict[str, Callable[[dict[str, Any]], str]] = {

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 from dagster_project.adapters.dependencies import reads
 from dagster_project.adapters.warehouse import Connection, SqlError, first_line
+from dagster_project.lifecycle.errors import InputError
 from dagster_project.lifecycle.explanation import conditions_sql, form_problem
 
 
@@ -28,14 +29,17 @@ def refused(connection: Connection, queries: Mapping[str, str]) -> dict[str, str
 
 
 def trigger_problem(connection: Connection, trigger: str, sql: str) -> str | None:
-    """Why `explain` could not tell whom this trigger chose, in one line: its form, or a condition that is no boolean. A value
-    of another type is taken for true or false without a word, or stops the tick in the middle of somebody's row."""
-    if problem := form_problem(trigger, sql):
-        return problem
+    """Why `explain` could not tell whom this trigger chose, in one line: its form, or a condition."""
+    return form_problem(trigger, sql) or condition_problem(connection, trigger, sql)
+
+
+def condition_problem(connection: Connection, trigger: str, sql: str) -> str | None:
+    """The first condition that is no boolean: a value of another type is taken for true or false without a word, or stops the
+    tick in the middle of somebody's row. Nothing of SQL that is refused as a whole."""
     try:
         columns = connection.execute(f"describe {conditions_sql(trigger, sql)}").fetchall()
-    except SqlError:
-        return None  # said where the model is made
+    except (InputError, SqlError):
+        return None
     for name, kind, *_ in columns:
         if kind != "BOOLEAN":
             return f"{trigger}: condition {name} is {kind.lower()}; allowed is boolean: true, false or null"

@@ -11,7 +11,7 @@ from typing import Any
 import dagster as dg
 from dagster_dbt import DagsterDbtTranslator, DagsterDbtTranslatorSettings, dbt_assets
 
-from dagster_project.adapters.binding import trigger_problem
+from dagster_project.adapters.binding import condition_problem, trigger_problem
 from dagster_project.adapters.models import NodeResult
 from dagster_project.defs.plots import story_of_decisions
 from dagster_project.defs.resources import HomeResource, shared_home
@@ -119,12 +119,14 @@ def materializations(home: Home, results: Sequence[NodeResult], as_of: datetime)
 
 def refuse_untold(home: Home, results: Sequence[NodeResult]) -> None:
     """Stop the tick for a trigger of which `explain` could not say whom it chose: whoever is mailed can be told why."""
-    triggers = {result.name: result.compiled_sql or "" for result in results if result.name.startswith(TRIGGER_PREFIX)}
+    triggers = [result for result in results if result.name.startswith(TRIGGER_PREFIX) and result.compiled_sql]
     if not triggers:
         return
     with home.warehouse.connect() as connection:
-        for name, sql in triggers.items():
-            if problem := trigger_problem(connection, name, sql):
+        for result in triggers:
+            # Of one that could not be built the engine tells more than its form does, but for a condition's type.
+            look = condition_problem if result.is_bad else trigger_problem
+            if problem := look(connection, result.name, result.compiled_sql or ""):
                 raise InputError(problem)
 
 
