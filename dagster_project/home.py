@@ -33,7 +33,7 @@ from dagster_project.demo.company import generate
 from dagster_project.demo.sources import DEMO, pack
 from dagster_project.ledger import Ledger, open_ledger
 from dagster_project.ledger.inbox import KEPT
-from dagster_project.lifecycle.campaign import CampaignPolicy, policies
+from dagster_project.lifecycle.campaign import CampaignPolicy, policies, policy_files
 from dagster_project.lifecycle.dkim import SigningKey, read_key, signed
 from dagster_project.lifecycle.drafting import Batch, draft_all
 from dagster_project.lifecycle.errors import InputError
@@ -94,8 +94,12 @@ class Home:
 
     @cached_property
     def policies(self) -> Mapping[str, CampaignPolicy]:
-        """Every campaign's policy; InputError for the first that isn't valid."""
-        return policies(self.models.manifest)
+        """Every campaign's policy; InputError for the first that isn't valid, also for a key that stands twice: dbt takes the
+        second without a word."""
+        manifest = self.models.manifest
+        for file in policy_files(manifest):
+            read_yaml((self.settings.project / file).read_text(encoding="utf-8"), file)
+        return policies(manifest)
 
     @cached_property
     def templates(self) -> Library:

@@ -3,20 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Protocol
+
+from duckdb import DuckDBPyConnection
 
 from expectations.decide import suite
 from expectations.defaults import given
 from expectations.expectation import Rows
 
 
-class Connection(Protocol):
-    """What is used of a DuckDB connection."""
-
-    def execute(self, query: str, /) -> Any: ...
-
-
-def audience(connection: Connection, params: Mapping[str, object]) -> list[tuple[Rows, list[str]]]:
+def audience(connection: DuckDBPyConnection, params: Mapping[str, object]) -> list[tuple[Rows, list[str]]]:
     """The expectations of the gate after decide that compare campaigns and are broken, each with its campaigns.
 
     `params` are the fields of `defaults.Given`; tables stand where the gate looks for them.

@@ -113,9 +113,16 @@ def the_story_is_whole(home: Home, message_id: str) -> None:
     json.dumps(answer, default=str)
 
 
-def test_equal_data_and_time_give_equal_decisions(make_home: Callable[..., Home], tick: Tick, tmp_path: Path) -> None:
-    """Fresh homes, one thread and four: the same hash over every candidate's verdict."""
-    hashes = {tick(make_home(home=tmp_path / f"home{threads}", threads=threads)).decisions_hash for threads in (1, 4)}
+def test_equal_data_and_time_give_equal_decisions(
+    make_home: Callable[..., Home], tick: Tick, tmp_path: Path, request: pytest.FixtureRequest
+) -> None:
+    """Fresh homes: the same hash over every candidate's verdict with one thread, two and four; with --long five times each."""
+    runs = 5 if request.config.getoption("--long") else 1
+    hashes = {
+        tick(make_home(home=tmp_path / f"home{threads}-{run}", threads=threads)).decisions_hash
+        for run in range(runs)
+        for threads in (1, 2, 4)
+    }
 
     assert len(hashes) == 1
     assert None not in hashes

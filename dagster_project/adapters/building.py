@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-from dagster_project.adapters.warehouse import Connection, SqlError, Warehouse, first_line
+from dagster_project.adapters.dependencies import LANDED, in_schema, reads
+from dagster_project.adapters.warehouse import Connection, SqlError, Warehouse, first_line, rows_of
 from dagster_project.lifecycle.errors import InputError
 from dagster_project.lifecycle.selects import STAGING
-
-LANDED = "raw"
-_REFERENCE = re.compile(r'"\w+"\."(main|raw)"\."(\w+)"')  # as dbt writes the relations that a model reads
 
 
 class Builds:
@@ -31,23 +28,23 @@ class Builds:
             )
 
     def add(self, side: str, queries: Mapping[str, str], seeded: Warehouse) -> None:
-        """Make every model of a side, with the seeds of a warehouse. What the side before has from the same rows by the same SQL
+        """Make every model of a side, in dbt's order, with the seeds of a warehouse. What the side before has from the same rows by the same SQL
         is not made again. InputError naming the model that can't be made."""
         connection = self.connection
         before = next(reversed(self._sides), None)
         connection.execute(f"create schema {side}")
         same = self._add_seeds(side, before, seeded)
         self._sides[side] = dict(queries)
-        for model in _in_order(queries):
-            sql = queries[model]
-            is_same = before is not None and self._sides[before].get(model) == sql and _reads(sql) <= same
+        made = {*queries, *self.seeds[side]}  # what landed is the same for all sides
+        for model, sql in queries.items():
+            is_same = before is not None and self._sides[before].get(model) == sql and reads(sql) & made <= same
             try:
                 if is_same:
                     same.add(model)
                     connection.execute(f"create view {side}.{model} as select * from {before}.{model}")
                     continue
                 kind = "view" if model.startswith(STAGING) else "table"
-                connection.execute(f"create {kind} {side}.{model} as {_of_side(sql, side)}")
+                connection.execute(f"create {kind} {side}.{model} as {in_schema(sql, side)}")
             except SqlError as error:
                 raise InputError(f"{model}: {first_line(error)}") from error
 
@@ -87,32 +84,6 @@ class Builds:
             found.setdefault(f"{LANDED}.{table}" if schema == LANDED else table, []).append(column)
         return found
 
-    def rows(self, sql: str, parameters: object = ()) -> list[dict[str, Any]]:
+    def rows(self, sql: str, parameters: Sequence[object] | Mapping[str, object] = ()) -> list[dict[str, Any]]:
         """The rows of one query as dictionaries."""
-        cursor = self.connection.execute(sql, parameters)
-        names = [column[0] for column in cursor.description]
-        return [dict(zip(names, row, strict=True)) for row in cursor.fetchall()]
-
-
-def _reads(sql: str) -> set[str]:
-    return {name for schema, name in _REFERENCE.findall(sql) if schema != LANDED}
-
-
-def _of_side(sql: str, side: str) -> str:
-    return _REFERENCE.sub(lambda found: f'"{LANDED if found[1] == LANDED else side}"."{found[2]}"', sql)
-
-
-def _in_order(queries: Mapping[str, str]) -> Iterator[str]:
-    """Every model after those that it reads; dbt refuses a circle."""
-    done: set[str] = set()
-
-    def visit(model: str) -> Iterator[str]:
-        if model in done or model not in queries:
-            return
-        done.add(model)
-        for read in sorted(_reads(queries[model])):
-            yield from visit(read)
-        yield model
-
-    for model in queries:
-        yield from visit(model)
+        return rows_of(self.connection, sql, parameters)

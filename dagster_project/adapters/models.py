@@ -17,6 +17,7 @@ import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import datetime
 from functools import cached_property
+from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -98,7 +99,9 @@ class Models:
     def manifest(self) -> Mapping[str, Any]:
         """dbt's manifest as a dictionary. Raises InputError when the project can't be parsed."""
         _ = self._manifest
-        return json.loads((self.parsed / "manifest.json").read_text())
+        manifest = json.loads((self.parsed / "manifest.json").read_text())
+        _refuse_circle(manifest["parent_map"])
+        return manifest
 
     def run(
         self,
@@ -248,6 +251,12 @@ class Models:
         nodes = self.manifest["nodes"].values()
         return {node["name"]: node["config"]["materialized"] for node in nodes if node["resource_type"] == "model"}
 
+    @property
+    def files(self) -> dict[str, str]:
+        """Where each model's SQL is, within the dbt project, by model name."""
+        nodes = self.manifest["nodes"].values()
+        return {node["name"]: node["original_file_path"] for node in nodes if node["resource_type"] == "model"}
+
     def columns(self, model: str) -> dict[str, str]:
         """The columns that a model's contract promises, with their types."""
         nodes = self.manifest["nodes"].values()
@@ -305,6 +314,17 @@ class Models:
         text = re.sub(r"\s+", " ", str(error)).strip()
         text = text.replace(f"{self.project.parent}/", "")
         return re.sub(r"^(Runtime|Parsing|Compilation|Database) Error\s*", "", text)[:600]
+
+
+def _refuse_circle(parents: Mapping[str, Sequence[str]]) -> None:
+    """InputError for models that are made of each other. dbt parses them without a word; Dagster then says that it can't."""
+    try:
+        TopologicalSorter(parents).prepare()
+    except CycleError as error:
+        circle = " → ".join(name.rpartition(".")[2] for name in error.args[1])
+        raise InputError(
+            f"dbt_project: found models that are made of each other: {circle}; allowed: no circle"
+        ) from None
 
 
 def _sentence(node: Any) -> str:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import contextlib
-import re
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from datetime import datetime
-from typing import Any, Protocol
+from typing import Any
 
 import pyarrow as pa
 
+from dagster_project.adapters.dependencies import downstream, reads, upstream
+from dagster_project.adapters.warehouse import Connection, rows_of
 from dagster_project.lifecycle.errors import InputError
 from dagster_project.lifecycle.growth import Growth, growth
 from dagster_project.lifecycle.simulation import SCARCE
@@ -19,15 +20,6 @@ MESSAGES, TICKS, DECISIONS = "raw_ledger_messages", "raw_ledger_ticks", "fct_dec
 VERDICTS = "int_verdicts"
 OPEN = "('planned', 'drafted', 'in_review', 'approved', 'deferred', 'claimed')"
 _TIME, _BEFORE = "getvariable('as_of')", "getvariable('before')"
-_RELATION = re.compile(r'"(?:main|raw)"\."(\w+)"')
-
-
-class Connection(Protocol):
-    """What is used of a DuckDB connection."""
-
-    def execute(self, query: str, parameters: object = ..., /) -> Any: ...
-    def register(self, name: str, table: object, /) -> Any: ...
-    def unregister(self, name: str, /) -> Any: ...
 
 
 class Replay:
@@ -52,7 +44,7 @@ class Replay:
         self.connection = connection
         wanted = {VERDICTS, *reads(decisions)}
         self._queries = [
-            {name: with_variable_time(name, sql) for name, sql in _upstream(one, wanted).items()} for one in queries
+            {name: with_variable_time(name, sql) for name, sql in upstream(one, wanted).items()} for one in queries
         ]
         self._decisions = with_variable_time(DECISIONS, decisions)
         self._views = views
@@ -60,7 +52,7 @@ class Replay:
         self._pack = f"'{source_pack}'"
         self._own = self._of_one_policy()
         changing = {name for name, sql in self._queries[0].items() if _TIME in sql}
-        self._moving = _downstream(self._queries[0], changing | {MESSAGES, TICKS, DECISIONS})
+        self._moving = downstream(self._queries[0], changing | {MESSAGES, TICKS, DECISIONS})
         self.growing = self._of_arrivals()
         self._last: datetime | None = None
         self._policies = range(len(queries))
@@ -206,9 +198,7 @@ class Replay:
 
     def rows(self, sql: str, parameters: Sequence[object] = ()) -> list[dict[str, Any]]:
         """The rows of one query as dictionaries."""
-        cursor = self.connection.execute(sql, list(parameters))
-        names = [column[0] for column in cursor.description]
-        return [dict(zip(names, row, strict=True)) for row in cursor.fetchall()]
+        return rows_of(self.connection, sql, parameters)
 
     def count(self, sql: str) -> int:
         """How many rows a query has."""
@@ -219,7 +209,7 @@ class Replay:
         """Models that differ between policies, because their SQL does or what was sent."""
         first, *others = self._queries
         differing = {name for name, sql in first.items() if any(other[name] != sql for other in others)}
-        return _downstream(first, differing | {MESSAGES, TICKS, DECISIONS})
+        return downstream(first, differing | {MESSAGES, TICKS, DECISIONS})
 
     def _of_arrivals(self) -> dict[str, Growth]:
         """Models that what has arrived moves on: the whole of the events is read once, and not at each tick."""
@@ -294,27 +284,3 @@ def with_variable_time(name: str, sql: str) -> str:
 def _list(names: Collection[str]) -> str:
     """A list for `in`, which may not be empty: nothing equals null."""
     return f"({', '.join([*(repr(name) for name in sorted(names)), 'null'])})"
-
-
-def reads(sql: str) -> set[str]:
-    """Names of the relations that compiled SQL reads."""
-    return set(_RELATION.findall(sql))
-
-
-def _upstream(queries: Mapping[str, str], targets: Collection[str]) -> dict[str, str]:
-    """The models that these are made of, themselves too, in their order."""
-    wanted: set[str] = set()
-    waiting = [name for name in targets if name in queries]
-    while waiting:
-        wanted |= set(waiting)
-        waiting = [name for one in waiting for name in reads(queries[one]) if name in queries and name not in wanted]
-    return {name: sql for name, sql in queries.items() if name in wanted}
-
-
-def _downstream(queries: Mapping[str, str], roots: Collection[str]) -> set[str]:
-    """The models that any of these reaches, themselves too."""
-    reached = set(roots)
-    for name, sql in queries.items():  # in order: what a model reads has been looked at
-        if reads(sql) & reached:
-            reached.add(name)
-    return reached & set(queries)

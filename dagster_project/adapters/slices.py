@@ -9,7 +9,7 @@ from typing import Any
 import pyarrow as pa
 from sqlglot import exp
 
-from dagster_project.adapters.warehouse import Connection, Warehouse
+from dagster_project.adapters.warehouse import Connection, Warehouse, rows_of
 from dagster_project.lifecycle.reading import Probe
 from dagster_project.lifecycle.selects import EVERYTHING, PERSON, PERSON_ID, Demand, Selects, own
 from dagster_project.lifecycle.tracing import NOTHING_TRACED, Tracer
@@ -57,9 +57,7 @@ class Slices:
         return self.query(f"select * from {self.table(node, demand, trace)}")
 
     def query(self, sql: str) -> list[dict[str, Any]]:
-        cursor = self.connection.execute(sql)
-        names = [column[0] for column in cursor.description]
-        return [dict(zip(names, row, strict=True)) for row in cursor.fetchall()]
+        return rows_of(self.connection, sql)
 
     def table(self, node: str, demand: Demand = EVERYTHING, trace: frozenset[str] = frozenset()) -> str:
         """The name of a table that has a node's rows that meet a demand, with the rows behind the traced columns.

@@ -7,7 +7,7 @@ import re
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import duckdb
 import pyarrow as pa
@@ -16,12 +16,7 @@ from dagster_project.lifecycle.errors import InputError
 from dagster_project.lifecycle.source import RawTable, SourcePack
 
 SqlError = duckdb.Error  # what is wrong with SQL that somebody else wrote
-
-
-class Connection(Protocol):
-    """What is used of a DuckDB connection."""
-
-    def execute(self, query: str, parameters: object = ..., /) -> Any: ...
+Connection = duckdb.DuckDBPyConnection
 
 
 class Warehouse:
@@ -32,7 +27,7 @@ class Warehouse:
         self.threads = threads
 
     @contextlib.contextmanager
-    def connect(self) -> Iterator[duckdb.DuckDBPyConnection]:
+    def connect(self) -> Iterator[Connection]:
         """A connection in UTC; raises InputError when another process holds the file or it is no DuckDB file."""
         try:
             connection = duckdb.connect(str(self.path), config={"threads": self.threads})
@@ -59,9 +54,7 @@ class Warehouse:
     def rows(self, sql: str, parameters: Sequence[object] = ()) -> list[dict[str, Any]]:
         """The rows of one query as dictionaries."""
         with self.connect() as connection:
-            cursor = connection.execute(sql, list(parameters))
-            names = [column[0] for column in cursor.description or []]
-            return [dict(zip(names, row, strict=True)) for row in cursor.fetchall()]
+            return rows_of(connection, sql, parameters)
 
     def counts(self, tables: Sequence[str], schema: str = "main") -> dict[str, int]:
         """Rows of each of these tables. One that isn't there is left out, and so is a view: to count its rows is to make them."""
@@ -129,8 +122,8 @@ class Warehouse:
                 connection.unregister("arriving")
         return {name: table.num_rows for name, table in tables.items()}
 
-    def land(self, pack: SourcePack, data: Path) -> dict[str, int]:
-        """Land a pack's files as `raw.<table>`, unchanged, all or none; returns rows per table.
+    def land(self, pack: SourcePack, data: Path, rows: int | None = None) -> dict[str, int]:
+        """Land a pack's files as `raw.<table>`, unchanged, all or none; returns rows per table. `rows`: of each only so many.
 
         Raises InputError naming the file and column when one is missing or unreadable. Columns that the
         pack doesn't know are left out: a new column in a source must not stop the mail.
@@ -139,11 +132,11 @@ class Warehouse:
             raise InputError(f"--data {data}: no such folder; allowed is a folder with the files of pack {pack.name}")
         with self.connect() as connection, _transaction(connection):
             connection.execute("create schema if not exists raw")
-            return {table.name: _land_table(connection, table, data) for table in pack.tables}
+            return {table.name: _land_table(connection, table, data, rows) for table in pack.tables}
 
 
 @contextlib.contextmanager
-def _transaction(connection: duckdb.DuckDBPyConnection) -> Iterator[None]:
+def _transaction(connection: Connection) -> Iterator[None]:
     connection.execute("begin")
     try:
         yield
@@ -155,7 +148,7 @@ def _transaction(connection: duckdb.DuckDBPyConnection) -> Iterator[None]:
     connection.execute("commit")
 
 
-def _land_table(connection: duckdb.DuckDBPyConnection, table: RawTable, data: Path) -> int:
+def _land_table(connection: Connection, table: RawTable, data: Path, most: int | None) -> int:
     if not any(data.glob(table.path)):
         if table.is_optional:
             connection.execute(
@@ -177,7 +170,9 @@ def _land_table(connection: duckdb.DuckDBPyConnection, table: RawTable, data: Pa
         if ".csv" not in table.path:
             _check_types(connection, file, {name: found[name] for name in table.columns})
         connection.execute(
-            f"create or replace table raw.{table.name} as select {', '.join(table.columns)} from {reader}", [file]
+            f"create or replace table raw.{table.name} as select {', '.join(table.columns)} from {reader}"
+            + ("" if most is None else f" limit {most}"),
+            [file],
         )
     except duckdb.Error as error:
         if "No space left" in str(error):
@@ -188,7 +183,7 @@ def _land_table(connection: duckdb.DuckDBPyConnection, table: RawTable, data: Pa
     return int(rows)
 
 
-def _check_types(connection: duckdb.DuckDBPyConnection, file: str, types: Mapping[str, str]) -> None:
+def _check_types(connection: Connection, file: str, types: Mapping[str, str]) -> None:
     """InputError for a column whose type no staging model could read. Names are the contract's: times end in `_at`."""
     for name, kind in types.items():
         if name.endswith("_at"):
@@ -203,6 +198,15 @@ def _check_types(connection: duckdb.DuckDBPyConnection, file: str, types: Mappin
             True,
         ):
             raise InputError(f"{file}: column {name} is {kind}; allowed is {allowed}")
+
+
+def rows_of(
+    connection: Connection, sql: str, parameters: Sequence[object] | Mapping[str, object] = ()
+) -> list[dict[str, Any]]:
+    """The rows of one query as dictionaries."""
+    cursor = connection.execute(sql, parameters)
+    names = [column[0] for column in cursor.description]
+    return [dict(zip(names, row, strict=True)) for row in cursor.fetchall()]
 
 
 def first_line(error: Exception) -> str:

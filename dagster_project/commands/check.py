@@ -2,22 +2,26 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import importlib.util
 import json
 import os
-import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from pydantic import SecretStr
 
+from dagster_project.adapters.binding import refused, trigger_problem
 from dagster_project.adapters.compiled import COMPILED, CompiledTemplate
 from dagster_project.adapters.templates import extremes
 from dagster_project.commands.controls import roster
+from dagster_project.commands.scratch import scratch_folder
 from dagster_project.commands.settings import setting_names
 from dagster_project.home import Home
-from dagster_project.lifecycle.campaign import json_schema
+from dagster_project.ledger.landing import LANDED
+from dagster_project.lifecycle.campaign import TRIGGER_PREFIX, json_schema
 from dagster_project.lifecycle.errors import InputError
 from dagster_project.lifecycle.explanation import form_problem
 from dagster_project.lifecycle.expression import columns_of, exit_problem
@@ -29,7 +33,6 @@ from dagster_project.lifecycle.template import Context
 from dagster_project.settings import Settings
 
 PEOPLE = "int_users_enriched"
-TRIGGERS = "path:models/intermediate/score/triggers"
 SCHEMA = "dbt_project/campaign.schema.json"
 
 
@@ -45,6 +48,7 @@ def check(home: Home, with_settings: bool) -> dict[str, Any]:
         ("triggers on the roster", _roster),
         ("triggers that can be explained", _forms),
         ("ends of sequences", _exits),
+        ("models that can be built", _models),
         ("templates", _templates),
         ("mails", _mails),
         ("limits", _limits),
@@ -77,10 +81,37 @@ def _roster(home: Home) -> tuple[int, list[str]]:
 
 def _forms(home: Home) -> tuple[int, list[str]]:
     """Each trigger as `explain` will ask it."""
-    compiled = _compiled(home, TRIGGERS)
-    problems = {name: form_problem(name, sql) for name, sql in sorted(compiled.items())}
-    found = [problem for problem in problems.values() if problem]
+    with _scratch(home) as scratch:
+        queries = scratch.models.queries(home.default_as_of())
+    problems = [form_problem(name, sql) for name, sql in sorted(queries.items()) if name.startswith(TRIGGER_PREFIX)]
+    found = [problem for problem in problems if problem]
     return len(problems) - len(found), found
+
+
+def _models(home: Home) -> tuple[int, list[str]]:
+    """Each model made of no rows at all: what the engine refuses would stop a tick, and for all campaigns. Where there is no data
+    yet nobody knows the types of its columns, and nothing is tried."""
+    if not home.data.is_dir():
+        return 0, []
+    with _scratch(home) as scratch:
+        as_of = home.default_as_of()
+        scratch.warehouse.land(home.pack, home.data, rows=0)
+        scratch.warehouse.write({name: schema.empty_table() for name, schema in LANDED.items()}, schema="raw")
+        seeds = scratch.models.run(["resource_type:seed"], as_of, "check", without=("test", "unit_test"))
+        if found := [seed.message for seed in seeds if seed.is_bad]:
+            return 0, found
+        queries = scratch.models.queries(as_of)
+        with scratch.warehouse.connect() as connection:
+            lines = {
+                name: f"dbt_project/{home.models.files[name]}: {line}"
+                for name, line in refused(connection, queries).items()
+            }
+            for name in filter(lambda name: name.startswith(TRIGGER_PREFIX), queries):
+                if problem := trigger_problem(connection, name, queries[name]):
+                    lines[name] = (
+                        problem  # a condition of a wrong type is often what the engine refuses, in other words
+                    )
+    return len(queries) - len(lines), list(lines.values())
 
 
 def _exits(home: Home) -> tuple[int, list[str]]:
@@ -90,18 +121,20 @@ def _exits(home: Home) -> tuple[int, list[str]]:
         for name, policy in home.policies.items()
         if policy.sequence and policy.sequence.exit_when
     }
-    columns = columns_of(_compiled(home, PEOPLE)[PEOPLE]) if exits else []
+    with _scratch(home) as scratch:
+        columns = columns_of(scratch.models.queries(home.default_as_of())[PEOPLE]) if exits else []
     problems = [exit_problem(name, condition, columns) for name, condition in exits.items()]
     found = [problem for problem in problems if problem]
     return len(exits) - len(found), found
 
 
-def _compiled(home: Home, select: str) -> dict[str, str]:
-    """Models' SQL, compiled beside a scratch warehouse: this home's may be in use."""
-    with tempfile.TemporaryDirectory(prefix="postrider-") as folder:
-        scratch = Home(home.settings.model_copy(update={"home": Path(folder)})).models
-        scratch.adopt(home.models)
-        return scratch.compiled([select], home.default_as_of())
+@contextlib.contextmanager
+def _scratch(home: Home) -> Iterator[Home]:
+    """The same project beside a scratch warehouse: this home's may be in use."""
+    with scratch_folder("check") as folder:
+        scratch = Home(home.settings.model_copy(update={"home": folder, "data": home.data}))
+        scratch.models.adopt(home.models)
+        yield scratch
 
 
 def _templates(home: Home) -> tuple[int, list[str]]:

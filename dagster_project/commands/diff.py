@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import tempfile
 import time
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from datetime import datetime
-from pathlib import Path
 from typing import Any
 
 from dagster_project.adapters.building import Builds
@@ -21,6 +19,7 @@ from dagster_project.adapters.differences import (
 )
 from dagster_project.adapters.revisions import changed_files, check_out
 from dagster_project.commands.moment import TRIGGER
+from dagster_project.commands.scratch import scratch_folder
 from dagster_project.commands.sides import BASE, HEAD, Side, of_base, sides
 from dagster_project.home import Home
 from dagster_project.lifecycle.comparing import Limit, compare, nothing, over
@@ -46,11 +45,11 @@ def diff(home: Home, revision: str, as_of: datetime | None, limit: Limit | None)
     started = time.monotonic()
     _require_landed(home)
     as_of = as_of or _last_tick(home)
-    with tempfile.TemporaryDirectory(prefix="postrider-diff-", ignore_cleanup_errors=True) as folder:
-        project = Path(folder) / BASE
+    with scratch_folder("diff") as folder:
+        project = folder / BASE
         commit = check_out(home.settings.project, revision, project)
         files = changed_files(project, home.settings.project)
-        with sides(home, project, Path(folder), as_of) as (builds, base, head):
+        with sides(home, project, folder, as_of) as (builds, base, head):
             campaigns = _campaigns(builds, base, head)
     return {
         "base": {"revision": revision, "commit": commit},

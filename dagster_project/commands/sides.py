@@ -11,13 +11,15 @@ from pathlib import Path
 
 from pydantic import SecretStr
 
-from dagster_project.adapters.building import LANDED, Builds
+from dagster_project.adapters.building import Builds
+from dagster_project.adapters.dependencies import LANDED
 from dagster_project.adapters.models import DECIDING
 from dagster_project.adapters.slices import Slices
 from dagster_project.adapters.warehouse import Warehouse
 from dagster_project.commands.moment import TRIGGER, refuse_other_rows
 from dagster_project.home import Home
 from dagster_project.lifecycle.errors import InputError
+from dagster_project.lifecycle.explanation import refuse_forms
 from dagster_project.lifecycle.selects import Selects
 
 BASE, HEAD = "base", "head"
@@ -52,6 +54,7 @@ def sides(home: Home, project: Path, scratch: Path, as_of: datetime) -> Iterator
         base_queries = base.models.compiled(DECIDING, as_of)
         _seed(base, as_of)
     head_queries = head.models.queries(as_of)
+    refuse_forms(head_queries)
     _seed(head, as_of)
     built = Warehouse(scratch / "built.duckdb", home.settings.threads)
     with home.ledger() as ledger:

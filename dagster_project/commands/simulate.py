@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import re
-import tempfile
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -15,6 +14,7 @@ from typing import Any, Literal
 
 import pyarrow as pa
 
+from dagster_project.adapters.dependencies import reads
 from dagster_project.adapters.models import DECIDING, Models
 from dagster_project.adapters.replay import (
     DECISIONS,
@@ -23,17 +23,18 @@ from dagster_project.adapters.replay import (
     TICKS,
     VERDICTS,
     Replay,
-    reads,
     with_variable_time,
 )
 from dagster_project.adapters.warehouse import Warehouse
 from dagster_project.adapters.writer import load_prompt, question
 from dagster_project.adapters.yaml_file import read_yaml
+from dagster_project.commands.scratch import scratch_folder
 from dagster_project.home import Home
 from dagster_project.ledger.landing import LANDED
 from dagster_project.lifecycle.campaign import CampaignPolicy, parse_policy, written_policies
 from dagster_project.lifecycle.drafting import writer_requests
 from dagster_project.lifecycle.errors import InputError
+from dagster_project.lifecycle.explanation import refuse_forms
 from dagster_project.lifecycle.expression import columns_of, exit_problem
 from dagster_project.lifecycle.planning import planned_messages
 from dagster_project.lifecycle.simulation import over_limits, overridden, parse_step, tick_times
@@ -137,14 +138,14 @@ def replaying(
 ) -> Iterator[tuple[Replay, Mapping[str, str]]]:
     """A replay in a scratch warehouse that is gone after the `with`, over the source's files and the ledger as it stood before
     the first tick; and the SQL of the invariants of decisions, by name. `changes`: per further policy what it changes."""
-    with tempfile.TemporaryDirectory(prefix="postrider-simulate-") as folder:
+    with scratch_folder("simulate") as folder:
         # Its stem is the database's name in the compiled SQL.
-        warehouse = Warehouse(Path(folder) / home.settings.warehouse_path.name, home.settings.threads)
+        warehouse = Warehouse(folder / home.settings.warehouse_path.name, home.settings.threads)
         warehouse.land(home.pack, home.data)
         _refuse_before_data(home, warehouse, first)
         models = Models(
             home.models.project,
-            Path(folder),
+            folder,
             warehouse.path,
             home.pack.name,
             home.settings.dbt_target,
@@ -159,6 +160,7 @@ def replaying(
         if bad:
             raise InputError(bad[0].message)
         queries = [models.queries(MARKER)]
+        refuse_forms(queries[0])
         _refuse_exits(changes, columns_of(queries[0]["int_users_enriched"]))
         queries += [models.compiled(DECIDING, MARKER, {"simulated_policies": changed}) for changed in changes]
         with warehouse.connect() as connection:

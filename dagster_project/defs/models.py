@@ -11,10 +11,13 @@ from typing import Any
 import dagster as dg
 from dagster_dbt import DagsterDbtTranslator, DagsterDbtTranslatorSettings, dbt_assets
 
+from dagster_project.adapters.binding import condition_problem, trigger_problem
 from dagster_project.adapters.models import NodeResult
 from dagster_project.defs.plots import story_of_decisions
 from dagster_project.defs.resources import HomeResource, shared_home
 from dagster_project.home import Home
+from dagster_project.lifecycle.campaign import TRIGGER_PREFIX
+from dagster_project.lifecycle.errors import InputError
 
 # What each stage builds, as dbt selects it. By name and not by path: Dagster resolves paths from wherever it was called.
 SELECTED = {
@@ -76,6 +79,7 @@ def stage_models(stage: str) -> dg.AssetsDefinition:
             passed = not any(result.is_bad for result in results)
             ledger.record_gate(context.run_id, tick.as_of, f"{stage}_tests", passed, records)
         yield from materializations(home, results, tick.as_of)
+        refuse_untold(home, results)
         refuse_bad(results)
 
     return models
@@ -111,6 +115,19 @@ def materializations(home: Home, results: Sequence[NodeResult], as_of: datetime)
                 **(story_of_decisions(home.decisions(as_of)) if result.name == "fct_decisions" else {}),
             },
         )
+
+
+def refuse_untold(home: Home, results: Sequence[NodeResult]) -> None:
+    """Stop the tick for a trigger of which `explain` could not say whom it chose: whoever is mailed can be told why."""
+    triggers = [result for result in results if result.name.startswith(TRIGGER_PREFIX) and result.compiled_sql]
+    if not triggers:
+        return
+    with home.warehouse.connect() as connection:
+        for result in triggers:
+            # Of one that could not be built the engine tells more than its form does, but for a condition's type.
+            look = condition_problem if result.is_bad else trigger_problem
+            if problem := look(connection, result.name, result.compiled_sql or ""):
+                raise InputError(problem)
 
 
 def refuse_bad(results: Sequence[NodeResult]) -> None:

@@ -13,7 +13,6 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-import psycopg
 import sqlalchemy as sa
 import sqlalchemy.event
 import sqlalchemy.exc
@@ -313,6 +312,8 @@ def _explain(error: sqlalchemy.exc.DBAPIError, name: str, path: Path | None) -> 
 
 def _is_starting_or_stopping(error: sqlalchemy.exc.DBAPIError) -> bool:
     """PostgreSQL refuses connections while it restarts (class 57P0x), or nothing listens yet (no code at all)."""
+    import psycopg  # here, as in store.py: a ledger in SQLite has no use for it
+
     if not isinstance(error.orig, psycopg.OperationalError):
         return False
     return error.orig.sqlstate is None or error.orig.sqlstate.startswith("57P0")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Mapping, Sequence
 from datetime import datetime, timedelta
 from types import TracebackType
-from typing import Any, Literal, Self
+from typing import TYPE_CHECKING, Any, Literal, Self
 
 import pyarrow as pa
 
@@ -45,10 +45,12 @@ from dagster_project.ledger.rows import (
 )
 from dagster_project.ledger.transitions import OPEN
 from dagster_project.ledger.unknowns import Settlement, Unknown
-from dagster_project.ledger.watch import Watch
 from dagster_project.lifecycle.flow import Canary, Way
 from dagster_project.lifecycle.message import Draft, PlannedMessage, Repeat, Result, Sending, State
 from dagster_project.lifecycle.policy_versions import PolicyVersion
+
+if TYPE_CHECKING:
+    from dagster_project.ledger.watch import Watch
 
 
 def open_ledger(url: str, clock: Callable[[], datetime]) -> Ledger:
@@ -306,6 +308,8 @@ class Ledger:
 
     def watch(self) -> Watch:
         """Who asks it before each mail stops within that mail; to be used in a `with`."""
+        from dagster_project.ledger.watch import Watch  # here: it brings psycopg, a twentieth of a short command
+
         return Watch(self._database)
 
     def release_claims(self, worker: str) -> int:

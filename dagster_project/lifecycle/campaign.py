@@ -269,10 +269,19 @@ def policies(manifest: Mapping[str, Any]) -> dict[str, CampaignPolicy]:
     """Campaign id to policy, for every int_triggers__* model of a dbt manifest, in order of id. Raises InputError."""
     found = {}
     for campaign_id, node in _triggers(manifest).items():
-        path = (node.get("patch_path") or node["original_file_path"]).split("://")[-1]
-        found[campaign_id] = parse_policy(campaign_id, _written(node), f"dbt_project/{path}")
+        path = node.get("patch_path") or node["original_file_path"]
+        found[campaign_id] = parse_policy(campaign_id, _written(node), _in_project(path))
     check_sequences(found)
     return found
+
+
+def policy_files(manifest: Mapping[str, Any]) -> list[str]:
+    """The YAML files of the int_triggers__* models, from the project's folder on."""
+    return sorted({_in_project(node["patch_path"]) for node in _triggers(manifest).values() if node.get("patch_path")})
+
+
+def _in_project(path: str) -> str:
+    return f"dbt_project/{path.rsplit('://', maxsplit=1)[-1]}"
 
 
 def written_policies(manifest: Mapping[str, Any]) -> dict[str, Any]:

@@ -11,6 +11,7 @@ import sqlglot
 from sqlglot import exp
 from sqlglot.errors import SqlglotError
 
+from dagster_project.lifecycle.campaign import TRIGGER_PREFIX
 from dagster_project.lifecycle.errors import InputError
 from dagster_project.lifecycle.reading import Probe, told
 
@@ -60,6 +61,23 @@ def form_problem(trigger: str, compiled_sql: str, dialect: str = "duckdb") -> st
     if unknown := [name for name in joined if name not in declared]:
         return f"{trigger}: the last where asks for {', '.join(unknown)}; allowed are {', '.join(declared)}"
     return None
+
+
+def refuse_forms(compiled: Mapping[str, str]) -> None:
+    """InputError for the first trigger among these models that can't be explained."""
+    for name, sql in compiled.items():
+        if name.startswith(TRIGGER_PREFIX) and (problem := form_problem(name, sql)):
+            raise InputError(problem)
+
+
+def conditions_sql(trigger: str, compiled_sql: str, dialect: str = "duckdb") -> str:
+    """The named conditions, and nothing else, of everybody whom the trigger considers."""
+    tree = _parse(trigger, compiled_sql, dialect)
+    tree.set(
+        "expressions", [exp.column(name, quoted=True) for name in named_conditions(trigger, compiled_sql, dialect)]
+    )
+    tree.set("where", None)
+    return tree.sql(dialect=dialect)
 
 
 def _parse(trigger: str, compiled_sql: str, dialect: str) -> exp.Select:

@@ -1,45 +1,7 @@
--- Asked of the clock on the recipient's wall at the tick. Returns sends that
--- would arrive outside the campaign's hours and days, on a holiday that it
--- skips, or where nobody knows what time it is.
+-- Sends of this tick, by the clock on the recipient's wall.
 with sends as (
     select * from {{ ref('int_verdicts') }}
     where verdict = 'send'
 ),
 
-campaigns as (
-    select * from {{ ref('dim_campaigns') }}
-    where window_from_hour is not null
-),
-
-users as (select * from {{ ref('int_users_enriched') }}),
-
-local_times as (
-    select
-        sends.message_id,
-        campaigns.window_from_hour,
-        campaigns.window_to_hour,
-        campaigns.window_weekdays,
-        case when campaigns.window_skips_holidays then users.country end
-            as holiday_country,
-        timezone(users.timezone, timezone('UTC', {{ as_of() }})) as local_time
-    from sends
-    inner join campaigns
-        on sends.campaign_id = campaigns.campaign_id
-    left join users
-        on sends.user_id = users.user_id
-)
-
-select local_times.*
-from local_times
-left join {{ ref('holidays') }} as holidays
-    on
-        local_times.holiday_country = holidays.country
-        and cast(local_times.local_time as date) = holidays.holiday_date
-where
-    local_times.local_time is null
-    or holidays.holiday_date is not null
-    or extract(hour from local_time) < window_from_hour
-    or extract(hour from local_time) >= window_to_hour
-    or not contains(
-        window_weekdays, cast(extract(isodow from local_time) as varchar)
-    )
+{{ outside_the_window('sends') }}

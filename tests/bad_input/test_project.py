@@ -32,6 +32,83 @@ ROOT = Path(__file__).parent.parent.parent
         ),
         pytest.param(
             "dbt_project/models/intermediate/score/triggers/int_triggers__winback.yml",
+            "          priority: 20",
+            "          priority: 20\n          priority: 90",
+            ["int_triggers__winback.yml:20", "priority twice"],
+            id="the same policy key twice",
+        ),
+        pytest.param(
+            "dbt_project/models/intermediate/score/triggers/int_triggers__winback.yml",
+            "          priority: 20",
+            "\t  priority: 20",
+            ["int_triggers__winback.yml", "tab"],
+            id="a tab",
+        ),
+        pytest.param(
+            "dbt_project/models/intermediate/score/triggers/int_triggers__winback.yml",
+            "holdout_share: 0.1",
+            "holdout_share: 1.5",
+            ["int_triggers__winback.yml", "holdout_share: found 1.5", "from 0 to 0.5"],
+            id="a share above what is allowed",
+        ),
+        pytest.param(
+            "dbt_project/models/intermediate/score/triggers/int_triggers__winback.yml",
+            "rollout_percent: 100",
+            "rollout_percent: 101",
+            ["int_triggers__winback.yml", "rollout_percent: found 101", "from 0 to 100"],
+            id="more than everybody",
+        ),
+        pytest.param(
+            "dbt_project/models/intermediate/score/triggers/int_triggers__winback.yml",
+            "quota_per_run: null",
+            "quota_per_run: 0",
+            ["int_triggers__winback.yml", "quota_per_run: found 0", "from 1 to"],
+            id="a quota of nothing",
+        ),
+        pytest.param(
+            "dbt_project/models/intermediate/score/triggers/int_triggers__winback.yml",
+            "variants: {default: 1}",
+            "variants: {default: 0}",
+            ["int_triggers__winback.yml", "variants", "found 0", "weights above 0"],
+            id="a weight of nothing",
+        ),
+        pytest.param(
+            "dbt_project/models/intermediate/score/triggers/int_triggers__winback.yml",
+            "event_kind: session",
+            "event_kind: smile",
+            ["int_triggers__winback.yml", "kpi.event_kind: found 'smile'", "one of signup, session"],
+            id="unknown KPI",
+        ),
+        pytest.param(
+            "dbt_project/models/intermediate/score/triggers/int_triggers__setup_stalled.yml",
+            "wait_days: 2",
+            "wait_days: -1",
+            ["int_triggers__setup_stalled.yml", "sequence.wait_days: found -1", "from 0 to 365"],
+            id="a wait back in time",
+        ),
+        pytest.param(
+            "dbt_project/models/intermediate/score/triggers/int_triggers__setup_stalled.yml",
+            "step: 2",
+            "step: 3",
+            ["sequence.step", "steps 1 (welcome), 3 (first_value), 3 (setup_stalled)", "1 to 3, one campaign each"],
+            id="a step that is taken twice, which would be a circle",
+        ),
+        pytest.param(
+            "dbt_project/models/intermediate/score/triggers/int_triggers__winback.yml",
+            "variants: {default: 1}",
+            "variants: {loud: 1}",
+            ["templates/emails/winback/loud", "found no such folder"],
+            id="unknown template",
+        ),
+        pytest.param(
+            "dbt_project/models/intermediate/enrich/int_users_enriched.sql",
+            "with ",
+            "with looked_at as (select * from {{ ref('int_triggers__winback') }}),\n",
+            ["int_users_enriched", "→ int_triggers__winback", "no circle"],
+            id="models that are made of each other",
+        ),
+        pytest.param(
+            "dbt_project/models/intermediate/score/triggers/int_triggers__winback.yml",
             "models:",
             "models: [",
             ["int_triggers__winback.yml"],
@@ -84,6 +161,12 @@ def test_a_wrong_file_of_the_project_is_named(
     assert any(words[-1] in problem for problem in json.loads(out)["problems"])
 
 
+def replaced(file: Path, old: str, new: str) -> None:
+    text = file.read_text()
+    assert old in text
+    file.write_text(text.replace(old, new))
+
+
 @pytest.mark.parametrize(
     ("slip", "words"),
     [
@@ -93,6 +176,10 @@ def test_a_wrong_file_of_the_project_is_named(
         ("YAML for no model", ["int_triggers__birthday"]),
         ("the same key twice", ["template.yml", "facts"]),
         ("broken SQL", ["int_triggers__welcome.sql"]),
+        ("two models of one name", ["two models", "int_triggers__welcome"]),
+        ("no conditions", ["int_triggers__welcome", "no CTE named `conditions`"]),
+        ("a condition that is a time", ["int_triggers__welcome: condition is_activated is timestamp", "boolean"]),
+        ("a condition that is a number", ["int_triggers__welcome: condition is_new is", "allowed is boolean"]),
     ],
 )
 def test_a_part_that_is_missing_or_twice_is_named(
@@ -113,6 +200,17 @@ def test_a_part_that_is_missing_or_twice_is_named(
         yml.with_stem("int_triggers__birthday").write_text(yml.read_text().replace("__welcome", "__birthday"))
     elif slip == "the same key twice":
         template.write_text(template.read_text() + "\nfacts: {}\n")
+    elif slip == "two models of one name":
+        (triggers / "more").mkdir()
+        shutil.copy(triggers / "int_triggers__welcome.sql", triggers / "more")
+    elif slip == "no conditions":
+        replaced(triggers / "int_triggers__welcome.sql", "conditions", "considered")
+    elif slip.startswith("a condition"):
+        odd = "activated_at as is_activated" if slip.endswith("time") else "days_since_signup as is_new"
+        name = odd.rpartition(" ")[2]
+        replaced(triggers / "int_triggers__welcome.sql", "    from users", f"        , {odd}\n    from users")
+        with (triggers / "int_triggers__welcome.sql").open("a") as file:
+            file.write(f"and {name}\n")
     else:
         (triggers / "int_triggers__welcome.sql").write_text("with conditions as (selec 1) select * from conditions")
     home = make_home(project=project)

@@ -25,6 +25,7 @@ def test_the_project_that_ships_is_well(make_home: Callable[..., Home]) -> None:
     answer = check(make_home(openai_api_key="sk-secret-1234567890"), with_settings=True)
 
     assert answer["problems"] == []
+    assert answer["checked"].pop("models that can be built") > 60
     assert answer["checked"] == {
         "campaign policies": 11,
         "triggers on the roster": 11,
@@ -111,6 +112,29 @@ def test_several_problems_are_told_at_once(make_home: Callable[..., Home], proje
     assert "welcome_home: no campaign by this name" in told
     assert all("\n" not in problem for problem in answer["problems"])
     assert str(project.parent) not in told
+
+
+def test_sql_that_the_engine_would_refuse_is_found_without_a_row(make_home: Callable[..., Home], project: Path) -> None:
+    """By its file; what reads that model is not blamed for it. Of a trigger the condition is named that is no boolean."""
+    replaced(
+        project / "dbt_project/models/intermediate/decide/int_usual_hours.sql",
+        "days_per_user.n_days",
+        "days_per_user.n_daze",
+    )
+    trigger = project / TRIGGERS / "int_triggers__winback.sql"
+    replaced(trigger, "activated_at is not null as is_activated", "days_since_signup as is_activated")
+
+    answer = check(make_home(project=project), with_settings=False)
+
+    broken, odd = sorted(answer["problems"])
+    assert broken.startswith("dbt_project/models/intermediate/decide/int_usual_hours.sql: Binder Error")
+    assert odd == "int_triggers__winback: condition is_activated is bigint; allowed is boolean: true, false or null"
+
+
+def test_without_data_no_model_is_tried(make_home: Callable[..., Home], tmp_path: Path) -> None:
+    answer = check(make_home(data=tmp_path / "nowhere"), with_settings=False)
+
+    assert (answer["problems"], answer["checked"]["models that can be built"]) == ([], 0)
 
 
 @pytest.mark.parametrize(

@@ -256,7 +256,10 @@ def test_nothing_is_left_behind_or_changed(edited: Home, repository: Path, scrat
     assert list(scratch.iterdir()) == []
 
 
-def test_ctrl_c_leaves_nothing_behind(at_work: Home, repository: Path, scratch: Path) -> None:
+@pytest.mark.parametrize("asked", [signal.SIGINT, signal.SIGTERM], ids=["Ctrl-C", "SIGTERM"])
+def test_whoever_ends_it_nothing_is_left_behind(
+    at_work: Home, repository: Path, scratch: Path, asked: signal.Signals
+) -> None:
     before = snapshot(at_work.path, repository)
     command = [sys.executable, "-m", "dagster_project.cli", "diff", "--base", "HEAD"]
     environment = os.environ | {"PYTHONPATH": str(ROOT)}
@@ -266,12 +269,12 @@ def test_ctrl_c_leaves_nothing_behind(at_work: Home, repository: Path, scratch: 
         while not list(scratch.glob("*/of-base")) and time.monotonic() < until:
             time.sleep(0.05)
         time.sleep(0.5)
-        running.send_signal(signal.SIGINT)
+        running.send_signal(asked)
         _, err = running.communicate(timeout=60)
     finally:
         running.kill()
 
-    assert running.returncode in (130, -signal.SIGINT), "as a shell sees it, or as the kernel does"
+    assert running.returncode in (130, -asked), "as a shell sees it, or as the kernel does"
     assert err == ""
     assert list(scratch.iterdir()) == []
     assert snapshot(at_work.path, repository) == before

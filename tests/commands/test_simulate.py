@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import signal
 import tempfile
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator
@@ -322,15 +323,17 @@ def test_nothing_of_the_home_changes(home: Home) -> None:
     assert marks(home.path) == before
 
 
-def test_a_simulation_that_is_stopped_leaves_nothing(home: Home, scratch: Path) -> None:
-    """Ctrl-C in the middle of the second tick."""
+@pytest.mark.parametrize("asked_by", [signal.SIGINT, signal.SIGTERM], ids=["Ctrl-C", "SIGTERM"])
+def test_a_simulation_that_is_stopped_leaves_nothing(home: Home, scratch: Path, asked_by: signal.Signals) -> None:
+    """In the middle of the second tick. What the signals did before, they do again."""
+    handler = signal.getsignal(signal.SIGTERM)
     before = marks(home.path)
     seen: list[list[Path]] = []
 
     def stop(done: int, _count: int, _as_of: datetime) -> None:
         seen.append(list(scratch.iterdir()))
         if done == 1:
-            raise KeyboardInterrupt
+            signal.raise_signal(asked_by)
 
     with pytest.raises(KeyboardInterrupt):
         simulate(home, asked(), stop)
@@ -338,6 +341,7 @@ def test_a_simulation_that_is_stopped_leaves_nothing(home: Home, scratch: Path) 
     assert len(seen[0]) == 1
     assert list(scratch.iterdir()) == []
     assert marks(home.path) == before
+    assert signal.getsignal(signal.SIGTERM) == handler
 
 
 def test_the_command_prints_tables_or_one_object(

@@ -37,6 +37,7 @@ propensities as (
         variant,
         -- the probability of each outcome that chance alone decided
         1 - rollout_share as not_in_rollout,
+        rollout_share as in_rollout,
         rollout_share * holdout_global_share as held_out_globally,
         rollout_share * (1 - holdout_global_share) * holdout_share
             as held_out_of_campaign,

@@ -11,10 +11,18 @@ blocks as (
         case
             when not coalesce(eligibility.is_permanent, false) then 'hold'
             else coalesce(nullif(rules.blocked_verdict, ''), 'suppress')
-        end as verdict
+        end as verdict,
+        -- what comes after a draw is said of those alone who were drawn
+        case
+            when rules.is_collective then 'all'
+            when rules.precedence > rollout.precedence then 'rollout'
+            else 'none'
+        end as draws_passed
     from eligibility
     left join rules
         on eligibility.rule = rules.rule
+    left join rules as rollout
+        on rollout.rule = 'rollout'
     where coalesce(eligibility.is_blocked, true)
 ),
 
@@ -37,7 +45,11 @@ blocked as (
         arg_min(verdict, position) as verdict,
         arg_min(reason, position) as reason,
         cast(to_json(list(reason order by position)) as varchar) as reasons_all,
-        bool_or(verdict = 'holdout') as is_held_out
+        bool_or(verdict = 'holdout') as is_held_out,
+        arg_min(
+            case when verdict = 'hold' then draws_passed else 'none' end,
+            position
+        ) as draws_passed
     from ordered
     group by 1
 )

@@ -64,7 +64,10 @@ verdicts as (
                 then assignments.held_out_globally
             when blocked.reason = 'holdout_campaign'
                 then assignments.held_out_of_campaign
-            when arbitration.is_loser then assignments.treated
+            when blocked.draws_passed = 'rollout'
+                then coalesce(assignments.in_rollout, 1)
+            when blocked.draws_passed = 'all' or arbitration.is_loser
+                then assignments.treated
             when arbitration.message_id is not null
                 then assignments.treated_with_variant
             else 1
