@@ -20,7 +20,7 @@ from dagster_project.home import Home
 from dagster_project.lifecycle.campaign import json_schema
 from dagster_project.lifecycle.errors import InputError
 from dagster_project.lifecycle.explanation import form_problem
-from dagster_project.lifecycle.expression import columns_of, exit_problem
+from dagster_project.lifecycle.expression import columns_of, exit_problem, people_of, value_problem
 from dagster_project.lifecycle.lint import Finding
 from dagster_project.lifecycle.message import Draft
 from dagster_project.lifecycle.mime import read_sender
@@ -28,7 +28,7 @@ from dagster_project.lifecycle.mime_encoding import BuildError
 from dagster_project.lifecycle.template import Context
 from dagster_project.settings import Settings
 
-PEOPLE = "int_users_enriched"
+PEOPLE, VALUES = "int_users_enriched", "int_candidate_values"
 TRIGGERS = "path:models/intermediate/score/triggers"
 SCHEMA = "dbt_project/campaign.schema.json"
 
@@ -45,6 +45,7 @@ def check(home: Home, with_settings: bool) -> dict[str, Any]:
         ("triggers on the roster", _roster),
         ("triggers that can be explained", _forms),
         ("ends of sequences", _exits),
+        ("values of campaigns", _values),
         ("templates", _templates),
         ("mails", _mails),
         ("limits", _limits),
@@ -94,6 +95,15 @@ def _exits(home: Home) -> tuple[int, list[str]]:
     problems = [exit_problem(name, condition, columns) for name, condition in exits.items()]
     found = [problem for problem in problems if problem]
     return len(exits) - len(found), found
+
+
+def _values(home: Home) -> tuple[int, list[str]]:
+    """Each campaign's `value` by itself, for the same reason."""
+    values = {name: policy.value for name, policy in home.policies.items() if policy.value}
+    columns = people_of(_compiled(home, f"{PEOPLE} {VALUES}")) if values else []
+    problems = [value_problem(name, value, columns) for name, value in values.items()]
+    found = [problem for problem in problems if problem]
+    return len(values) - len(found), found
 
 
 def _compiled(home: Home, select: str) -> dict[str, str]:

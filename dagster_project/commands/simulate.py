@@ -34,7 +34,7 @@ from dagster_project.ledger.landing import LANDED
 from dagster_project.lifecycle.campaign import CampaignPolicy, parse_policy, written_policies
 from dagster_project.lifecycle.drafting import writer_requests
 from dagster_project.lifecycle.errors import InputError
-from dagster_project.lifecycle.expression import columns_of, exit_problem
+from dagster_project.lifecycle.expression import columns_of, exit_problem, people_of, value_problem
 from dagster_project.lifecycle.planning import planned_messages
 from dagster_project.lifecycle.simulation import over_limits, overridden, parse_step, tick_times
 from expectations.plain import audience
@@ -133,10 +133,14 @@ def simulate(home: Home, asked: Asked, listener: Listener) -> dict[str, Any]:
 
 @contextlib.contextmanager
 def replaying(
-    home: Home, first: datetime, changes: Sequence[Mapping[str, Any]]
+    home: Home,
+    first: datetime,
+    changes: Sequence[Mapping[str, Any]],
+    variables: Sequence[Mapping[str, object]] = ({},),
 ) -> Iterator[tuple[Replay, Mapping[str, str]]]:
     """A replay in a scratch warehouse that is gone after the `with`, over the source's files and the ledger as it stood before
-    the first tick; and the SQL of the invariants of decisions, by name. `changes`: per further policy what it changes."""
+    the first tick; and the SQL of the invariants of decisions, by name. `variables`: per policy what dbt is told besides the
+    project's own. `changes`: per further policy what it changes."""
     with tempfile.TemporaryDirectory(prefix="postrider-simulate-") as folder:
         # Its stem is the database's name in the compiled SQL.
         warehouse = Warehouse(Path(folder) / home.settings.warehouse_path.name, home.settings.threads)
@@ -158,8 +162,8 @@ def replaying(
         ]
         if bad:
             raise InputError(bad[0].message)
-        queries = [models.queries(MARKER)]
-        _refuse_exits(changes, columns_of(queries[0]["int_users_enriched"]))
+        queries = [models.compiled(DECIDING, MARKER, told) if told else models.queries(MARKER) for told in variables]
+        _refuse_expressions(changes, queries[0])
         queries += [models.compiled(DECIDING, MARKER, {"simulated_policies": changed}) for changed in changes]
         with warehouse.connect() as connection:
             connection.execute(f"create table main.{DECISIONS} (decision_id varchar)")  # there: its SQL adds to it
@@ -224,11 +228,14 @@ def _refuse_before_data(home: Home, warehouse: Warehouse, first: datetime) -> No
         raise InputError(f"--from {first.isoformat()}Z: before the data; {told}")
 
 
-def _refuse_exits(changes: Sequence[Mapping[str, Any]], columns: Sequence[str]) -> None:
-    """InputError for an end of a sequence that the models could not be built with."""
+def _refuse_expressions(changes: Sequence[Mapping[str, Any]], queries: Mapping[str, str]) -> None:
+    """InputError for an end of a sequence, or a value, that the models could not be built with."""
+    columns, people = columns_of(queries["int_users_enriched"]), people_of(queries)
     for campaign, policy in (item for changed in changes for item in changed.items()):
         condition = (policy["sequence"] or {}).get("exit_when")
         if condition and (problem := exit_problem(campaign, condition, columns)):
+            raise InputError(f"--policy: {problem}")
+        if (value := policy.get("value")) and (problem := value_problem(campaign, value, people)):
             raise InputError(f"--policy: {problem}")
 
 
