@@ -22,10 +22,13 @@ scores as (
 people as (
     select
         users.*,
+        candidates.message_id,
+        candidates.campaign_id,
         scores.engagement,
         scores.churn_risk,
         scores.expansion
-    from users
+    from candidates
+    inner join users on candidates.user_id = users.user_id
     left join scores on users.user_id = scores.user_id
 ),
 
@@ -34,20 +37,15 @@ stated as (
         {%- set value = fromjson(campaign.policy).get('value') -%}
         {%- if value -%}
             select
-                user_id,
-                '{{ campaign.campaign_id }}' as campaign_id,
+                message_id,
                 cast({{ value }} as double) as value
             from people
-            where user_id in (
-                select candidates.user_id from candidates
-                where candidates.campaign_id = '{{ campaign.campaign_id }}'
-            )
+            where campaign_id = '{{ campaign.campaign_id }}'
             union all
         {% endif -%}
     {%- endfor -%}
     select
-        cast(null as varchar) as user_id,
-        cast(null as varchar) as campaign_id,
+        cast(null as varchar) as message_id,
         cast(null as double) as value
     where false
 ),
@@ -93,9 +91,7 @@ measured as (
             as attention_cost
     from candidates
     left join stated
-        on
-            candidates.user_id = stated.user_id
-            and candidates.campaign_id = stated.campaign_id
+        on candidates.message_id = stated.message_id
     left join fatigue
         on candidates.message_id = fatigue.message_id
 ),
