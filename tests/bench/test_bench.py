@@ -235,11 +235,17 @@ def test_arbitration_by_value_brings_no_less_than_priority_and_first_come(tmp_pa
 def test_an_interval_of_the_difference_is_taken_within_each_draw_of_people() -> None:
     """Two orders that bring the same from everybody differ by nothing in every draw, whatever the people are like."""
     rows = [(f"u{number}", "tips", float(number)) for number in range(40)]
-    valued = {"value": rows, "priority": rows, "first_come": [(user, campaign, brought - 1) for user, campaign, brought in rows]}
+    valued = {
+        "value": rows,
+        "priority": rows,
+        "first_come": [(user, campaign, brought - 1) for user, campaign, brought in rows],
+    }
 
     found = arbitrate.figures(valued, 200, 1)
 
     assert found["value_ahead_of"]["priority"]["per_1000"] == {"found": 0.0, "low": 0.0, "high": 0.0}
-    assert found["value_ahead_of"]["first_come"]["per_1000"] == pytest.approx({"found": 1000.0, "low": 1000.0, "high": 1000.0})
+    assert found["value_ahead_of"]["first_come"]["per_1000"] == pytest.approx(
+        {"found": 1000.0, "low": 1000.0, "high": 1000.0}
+    )
     of_all = found["orders"]["value"]["dollars"]
     assert of_all["low"] < of_all["found"] == sum(range(40)) < of_all["high"]
