@@ -14,7 +14,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Mapping, Sequence
-from datetime import timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -34,17 +34,18 @@ LEVEL = (2.5, 97.5)  # percentiles: an interval of 95 %
 HEAD = ("most messages per tick", "order", "messages", "people", "incremental dollars", "dollars per 1,000 messages")
 DIFFERENCES = ("most messages per tick", "value against", "dollars per 1,000 messages", "dollars in all")
 SETTING = """\
-{users:,} people of the demo company (seed {company_seed}), {ticks} daily ticks, all of the project's caps, and of each tick the budget that
-the first column names. Of marketing only: what isn't competes with nothing and goes out alike. 95 % intervals by bootstrap over people
-({repetitions:,} times, seed {seed}), the same people drawn for all orders; they say what other people of the same kind would have brought
-under these decisions, and not what another company would. {seconds:.0f} s in all."""
+{users:,} people of the demo company (seed {company_seed}), {ticks} daily ticks up to {last}, all of the project's caps, and in each tick
+the budget that the first column names. Of marketing only: what isn't competes with nothing and goes out alike. 95 % intervals by bootstrap
+over people ({repetitions:,} times, seed {seed}), the same people drawn for all orders; they say what other people of the same kind would
+have brought under these decisions, and not what another company would."""
 
 # Fatigue as it truly is: each of the person's messages within the last 14 days leaves `fatigue_share` of a gain, and all of a harm.
 VALUED = """
 with marketing as (
     select sends.as_of, sends.user_id, sends.campaign_id, effects.effect, effects.worth, effects.fatigue_share
-    from sends
-    inner join effects on sends.user_id = effects.user_id and sends.campaign_id = effects.campaign_id
+    from {sends} as sends
+    inner join read_parquet('{effects}') as effects
+        on sends.user_id = effects.user_id and sends.campaign_id = effects.campaign_id
 ),
 tired as (
     select
@@ -75,11 +76,13 @@ class Order:
     seed: int = 20_260_901
     company_seed: int = 7
     threads: int = 4
+    # The day before the demo company's new terms are announced, which take every place of a budget for some days.
+    last: datetime = datetime(2026, 8, 19, 9)
 
 
 def main(
     users: Annotated[int, typer.Option(min=200)] = 10_000,
-    ticks: Annotated[int, typer.Option(min=1, max=60, help="daily, the last when the data was read")] = 28,
+    ticks: Annotated[int, typer.Option(min=1, max=60, help="daily, the last on 19 August")] = 28,
     budgets: Annotated[
         str, typer.Option(help="most messages per tick, comma-separated; none for no limit")
     ] = "none,50,25",
@@ -119,20 +122,22 @@ def compare(folder: Path, order: Order) -> dict[str, Any]:
     home = Home(Settings(home=folder / "home", data=folder / "demo", threads=order.threads))
     home.path.mkdir()
     cases = [(budget, name) for budget in order.budgets for name in ORDERS]
-    sends = _replay(home, order, [{"arbitration": name, "messages_per_run": budget} for budget, name in cases])
-    valued = [_valued(one, folder / "demo" / "effects.parquet") for one in sends]
+    variables = [{"arbitration": name, "messages_per_run": budget} for budget, name in cases]
+    valued = _replay(home, order, variables, folder / "demo" / "effects.parquet")
     budgets = []
     for budget in order.budgets:
         own = {name: valued[number] for number, (of, name) in enumerate(cases) if of == budget}
         budgets.append({"messages_per_run": budget, **figures(own, order.repetitions, order.seed)})
-    settings = {**dataclasses.asdict(order), "budgets": list(order.budgets), "seconds": time.monotonic() - started}
+    settings = dataclasses.asdict(order) | {"budgets": list(order.budgets), "last": f"{order.last.isoformat()}Z"}
+    settings["seconds"] = round(time.monotonic() - started, 1)
     return {"machine": machine.describe(folder), "settings": settings, "budgets": budgets}
 
 
-def _replay(home: Home, order: Order, variables: Sequence[Mapping[str, object]]) -> list[Any]:
-    """Per set of variables every send, as an Arrow table of as_of, user_id and campaign_id."""
-    last = home.default_as_of()
-    times = [last - timedelta(days=back) for back in reversed(range(order.ticks))]
+def _replay(
+    home: Home, order: Order, variables: Sequence[Mapping[str, object]], effects: Path
+) -> list[list[tuple[str, str, float]]]:
+    """Per set of variables every marketing message that is sent: (user, campaign, dollars that it truly brings)."""
+    times = [order.last - timedelta(days=back) for back in reversed(range(order.ticks))]
     with replaying(home, times[0], [], variables=variables) as (replay, _):
         for number, as_of in enumerate(times, 1):
             with replay.tick(as_of):
@@ -142,22 +147,8 @@ def _replay(home: Home, order: Order, variables: Sequence[Mapping[str, object]])
                     replay.carry(policy, is_approved=True, cautioned=())
                     replay.close_tick(policy, "done")
             print(f"{as_of:%Y-%m-%d}: tick {number} of {order.ticks}", file=sys.stderr, flush=True)
-        return [
-            replay.connection.execute(
-                f"select as_of, user_id, campaign_id from simulated.sends_{policy}"
-            ).to_arrow_table()
-            for policy in range(len(variables))
-        ]
-
-
-def _valued(sends: Any, effects: Path) -> list[tuple[str, str, float]]:
-    """(user, campaign, dollars) of each marketing message."""
-    import duckdb
-
-    with duckdb.connect() as connection:
-        connection.register("sends", sends)
-        connection.execute(f"create view effects as select * from read_parquet('{effects}')")
-        return connection.execute(VALUED).fetchall()
+        asked = (VALUED.format(sends=f"simulated.sends_{policy}", effects=effects) for policy in range(len(variables)))
+        return [replay.connection.execute(sql).fetchall() for sql in asked]
 
 
 def figures(valued: Mapping[str, Sequence[tuple[str, str, float]]], repetitions: int, seed: int) -> dict[str, Any]:
