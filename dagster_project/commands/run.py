@@ -6,7 +6,7 @@ import dataclasses
 import time
 import uuid
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -36,7 +36,7 @@ class Report:
     decisions_hash: str | None
     error: str | None
     seconds: float
-    cap_prices: list[Mapping[str, Any]] = dataclasses.field(default_factory=list)  # of caps that held something back
+    cap_prices: Sequence[Mapping[str, Any]] = dataclasses.field(default_factory=list)  # of caps that held something back
     is_unchanged: bool = False  # nothing was done: all this is the report of the last tick, which stands
 
     def as_dict(self) -> dict[str, Any]:
