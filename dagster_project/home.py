@@ -20,7 +20,7 @@ from dagster_project.adapters.channels import Channel, Connections, open_channel
 from dagster_project.adapters.channels.in_app import Put
 from dagster_project.adapters.channels.lock import read_allow_list
 from dagster_project.adapters.clock import utc_now
-from dagster_project.adapters.decisions import current_verdicts
+from dagster_project.adapters.decisions import cap_prices, current_verdicts
 from dagster_project.adapters.delivering import Letterhead
 from dagster_project.adapters.models import Models
 from dagster_project.adapters.secret import secret_keys
@@ -279,6 +279,10 @@ class Home:
     def decisions(self, as_of: datetime) -> list[dict[str, Any]]:
         """One row per candidate of the tick at `as_of`, with the decision that stands."""
         return current_verdicts(self.warehouse, as_of)
+
+    def cap_prices(self, as_of: datetime) -> list[dict[str, Any]]:
+        """What one place more under each cap would have added at the tick at `as_of`."""
+        return cap_prices(self.warehouse, self.pack.name, as_of)
 
     @property
     def sending_domain(self) -> str:

@@ -141,7 +141,7 @@ def ticked_to_its_drafts(as_of: datetime) -> None:
     assert result.success
 
 
-def test_a_tick_that_is_run_again_with_other_priorities_mails_nobody_a_second_time(
+def test_a_tick_that_is_run_again_with_other_values_mails_nobody_a_second_time(
     make_home: MakeHome, tick: Tick, project: Path
 ) -> None:
     """Each tick sees the ledger as before itself, so for those whose candidates compete another one wins now. Their first mail
@@ -155,9 +155,7 @@ def test_a_tick_that_is_run_again_with_other_priorities_mails_nobody_a_second_ti
     losers = {row["message_id"]: row["user_id"] for row in home.decisions(MORNING) if row["verdict"] == "lose"}
     assert losers
     for policy in policies:
-        text = policy.read_text()
-        (priority,) = re.findall(r"priority: (\d+)", text)
-        policy.write_text(text.replace(f"priority: {priority}", f"priority: {101 - int(priority)}"))
+        policy.write_text(re.sub(r" value: (.+) #", r" value: 0 - (\1) #", policy.read_text()))
 
     home = make_home(project=project, threads=1)  # with the same settings it would be the same object, which has parsed
     again = tick(home, MORNING)

@@ -29,6 +29,19 @@ def current_verdicts(warehouse: Warehouse, as_of: datetime) -> list[dict[str, An
     return warehouse.rows(CURRENT_VERDICTS, [as_of])
 
 
+def cap_prices(warehouse: Warehouse, source_pack: str, as_of: datetime) -> list[dict[str, Any]]:
+    """One row per cap that held something back at the tick at `as_of`, the dearest place first."""
+    return warehouse.rows(
+        """
+        select cap, shared_by, candidates, holders, price, highest_price
+        from fct_cap_prices
+        where source_pack = ? and as_of = ?
+        order by price desc nulls last, cap
+        """,
+        [source_pack, as_of],
+    )
+
+
 def decisions_of(warehouse: Warehouse, user_id: str) -> list[dict[str, Any]]:
     """One row per candidate of this person at the tick that the warehouse was built for."""
     return warehouse.rows("select * from int_verdicts where user_id = ? order by campaign_id", [user_id])

@@ -24,7 +24,7 @@ from dagster_project.ledger.landing import LANDED
 from dagster_project.lifecycle.campaign import TRIGGER_PREFIX, json_schema
 from dagster_project.lifecycle.errors import InputError
 from dagster_project.lifecycle.explanation import form_problem
-from dagster_project.lifecycle.expression import columns_of, exit_problem
+from dagster_project.lifecycle.expression import columns_of, exit_problem, people_of, value_problem
 from dagster_project.lifecycle.lint import Finding
 from dagster_project.lifecycle.message import Draft
 from dagster_project.lifecycle.mime import read_sender
@@ -48,6 +48,7 @@ def check(home: Home, with_settings: bool) -> dict[str, Any]:
         ("triggers on the roster", _roster),
         ("triggers that can be explained", _forms),
         ("ends of sequences", _exits),
+        ("values of campaigns", _values),
         ("models that can be built", _models),
         ("templates", _templates),
         ("mails", _mails),
@@ -126,6 +127,16 @@ def _exits(home: Home) -> tuple[int, list[str]]:
     problems = [exit_problem(name, condition, columns) for name, condition in exits.items()]
     found = [problem for problem in problems if problem]
     return len(exits) - len(found), found
+
+
+def _values(home: Home) -> tuple[int, list[str]]:
+    """Each campaign's `value` by itself, for the same reason."""
+    values = {name: policy.value for name, policy in home.policies.items() if policy.value}
+    with _scratch(home) as scratch:
+        columns = people_of(scratch.models.queries(home.default_as_of())) if values else []
+    problems = [value_problem(name, value, columns) for name, value in values.items()]
+    found = [problem for problem in problems if problem]
+    return len(values) - len(found), found
 
 
 @contextlib.contextmanager

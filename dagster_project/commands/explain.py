@@ -14,6 +14,8 @@ from dagster_project.lifecycle.explanation import campaign_answer, named_conditi
 from dagster_project.lifecycle.reading import Probe, Prober, told
 from dagster_project.lifecycle.selects import PERSON, PERSON_ID, Demand
 
+_WORTH = ("value", "recent_messages", "fatigue_share", "attention_cost", "expected_value")
+_PLACED = ("is_planned", "priority", "triggered_at")
 _PERSON = ("account_id", "timezone", "timezone_source", "created_at")
 
 
@@ -141,13 +143,20 @@ def _contests(moment: Moment, prober: Prober, user_id: str) -> dict[str, list[di
     if contest is None:
         return {}
     rows = moment.slices.rows(contest.node, _rows_of(user_id))
+    worth = {row["message_id"]: row for row in moment.slices.rows("int_candidate_values", _only(user_id))}
+    places = {row["message_id"]: row for row in moment.slices.rows("int_contenders", _rows_of(user_id))}
     campaigns = {row["message_id"]: row["campaign_id"] for row in moment.slices.rows("int_verdicts", _only(user_id))}
+
+    def place_of(row: Mapping[str, Any]) -> dict[str, Any]:
+        return {name: places[row["message_id"]][name] for name in _PLACED}
+
     found = {}
     for row in rows:
         rivals = [other for other in rows if other[contest.group] == row[contest.group]]
         found[row["message_id"]] = [
             {"message_id": other["message_id"], "campaign_id": campaigns.get(other["message_id"])}
-            | {"by": {name: other[column] for name, column in contest.order}}
+            | {"by": place_of(other) | {name: other[column] for name, column in contest.order}}
+            | {"worth": {name: worth[other["message_id"]][name] for name in _WORTH}}
             for other in sorted(rivals, key=lambda other: other[contest.position])
         ]
     return found

@@ -192,8 +192,21 @@ def _show_contest(campaign: Mapping[str, Any]) -> None:
         name = rival["campaign_id"] or rival["message_id"][:SHORT]
         shown = f"[bold]{name}[/]" if rival["campaign_id"] == campaign["campaign_id"] else name
         said = [escape(f"{what} {_value(value)}") for what, value in rival["by"].items() if what != "message_id"]
-        flow(label, [f"{place}. {shown}", *said], indent=2)
+        flow(label, [f"{place}. {shown}", _worth(rival["worth"]), *said], indent=2)
         label = " " * len(label)
+
+
+def _worth(worth: Mapping[str, Any]) -> str:
+    """What the message is expected to bring, and what that is made of."""
+    if worth["value"] is None:
+        return "value unknown: counts as 0"
+    tired = (
+        f" x {worth['fatigue_share']:.2g} (fatigue: {worth['recent_messages']} lately)"
+        if worth["recent_messages"]
+        else ""
+    )
+    sum_ = f"{worth['value']:.2f}{tired} - {worth['attention_cost']:.2f}"
+    return f"worth {worth['expected_value']:.2f} [dim]= {sum_}[/]"
 
 
 def _show_decision(decision: Mapping[str, Any]) -> None:

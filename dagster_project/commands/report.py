@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -96,6 +96,7 @@ def show_run(run: Mapping[str, Any]) -> None:
         verdicts.add_row("[bold]all[/]", total, *(_number(run["verdicts"].get(word)) for word in words))
         out.print(verdicts)
         out.print()
+    _show_cap_prices(run["cap_prices"])
     for label, key in (
         ("reasons", "reasons"),
         ("drafts by mode", "drafts"),
@@ -109,6 +110,18 @@ def show_run(run: Mapping[str, Any]) -> None:
             _show_sentence(gate["stage"], line, "[red]failed[/]" if line in gate["failed"] else "[yellow]warning[/]")
     out.print(f"\n{run['seconds']:.1f} s in all")
     flow("next", ["[bold]postrider explain --user <id>[/]", "[bold]postrider review list[/]", "[bold]make ui[/]"])
+
+
+def _show_cap_prices(rows: Sequence[Mapping[str, Any]]) -> None:
+    """What one place more would have brought; nobody knows where no candidate has a value."""
+    if not rows:
+        return
+    made = table("one place more, in dollars expected", "cap", "of each", "held back#", "price#", "highest#")
+    for row in rows:
+        prices = ("-" if row[name] is None else f"{row[name]:,.2f}" for name in ("price", "highest_price"))
+        made.add_row(row["cap"], row["shared_by"], f"{row['candidates']:,}", *prices)
+    out.print(made)
+    out.print()
 
 
 def _show_sentence(stage: str, line: Mapping[str, Any], mark: str) -> None:

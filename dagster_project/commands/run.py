@@ -6,7 +6,7 @@ import dataclasses
 import time
 import uuid
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -36,6 +36,9 @@ class Report:
     decisions_hash: str | None
     error: str | None
     seconds: float
+    cap_prices: Sequence[Mapping[str, Any]] = dataclasses.field(
+        default_factory=list
+    )  # of caps that held something back
     is_unchanged: bool = False  # nothing was done: all this is the report of the last tick, which stands
 
     def as_dict(self) -> dict[str, Any]:
@@ -92,6 +95,7 @@ def run(home: Home, as_of: datetime | None, listener: StageListener) -> Report:
             decisions_hash=decisions_hash(decisions) if decided else None,
             error=_error(outcome.failures, failed),
             seconds=round(time.monotonic() - started, 2),
+            cap_prices=home.cap_prices(as_of) if decided else [],
         )
         if report.error is None:
             keep(home, as_of, report.as_dict())

@@ -35,7 +35,7 @@ from dagster_project.lifecycle.campaign import CampaignPolicy, parse_policy, wri
 from dagster_project.lifecycle.drafting import writer_requests
 from dagster_project.lifecycle.errors import InputError
 from dagster_project.lifecycle.explanation import refuse_forms
-from dagster_project.lifecycle.expression import columns_of, exit_problem
+from dagster_project.lifecycle.expression import columns_of, exit_problem, people_of, value_problem
 from dagster_project.lifecycle.planning import planned_messages
 from dagster_project.lifecycle.simulation import over_limits, overridden, parse_step, tick_times
 from expectations.plain import audience
@@ -134,10 +134,14 @@ def simulate(home: Home, asked: Asked, listener: Listener) -> dict[str, Any]:
 
 @contextlib.contextmanager
 def replaying(
-    home: Home, first: datetime, changes: Sequence[Mapping[str, Any]]
+    home: Home,
+    first: datetime,
+    changes: Sequence[Mapping[str, Any]],
+    variables: Sequence[Mapping[str, object]] = ({},),
 ) -> Iterator[tuple[Replay, Mapping[str, str]]]:
     """A replay in a scratch warehouse that is gone after the `with`, over the source's files and the ledger as it stood before
-    the first tick; and the SQL of the invariants of decisions, by name. `changes`: per further policy what it changes."""
+    the first tick; and the SQL of the invariants of decisions, by name. `variables`: per policy what dbt is told besides the
+    project's own. `changes`: per further policy what it changes."""
     with scratch_folder("simulate") as folder:
         # Its stem is the database's name in the compiled SQL.
         warehouse = Warehouse(folder / home.settings.warehouse_path.name, home.settings.threads)
@@ -159,9 +163,9 @@ def replaying(
         ]
         if bad:
             raise InputError(bad[0].message)
-        queries = [models.queries(MARKER)]
+        queries = [models.compiled(DECIDING, MARKER, told) if told else models.queries(MARKER) for told in variables]
         refuse_forms(queries[0])
-        _refuse_exits(changes, columns_of(queries[0]["int_users_enriched"]))
+        _refuse_expressions(changes, queries[0])
         queries += [models.compiled(DECIDING, MARKER, {"simulated_policies": changed}) for changed in changes]
         with warehouse.connect() as connection:
             connection.execute(f"create table main.{DECISIONS} (decision_id varchar)")  # there: its SQL adds to it
@@ -226,11 +230,14 @@ def _refuse_before_data(home: Home, warehouse: Warehouse, first: datetime) -> No
         raise InputError(f"--from {first.isoformat()}Z: before the data; {told}")
 
 
-def _refuse_exits(changes: Sequence[Mapping[str, Any]], columns: Sequence[str]) -> None:
-    """InputError for an end of a sequence that the models could not be built with."""
+def _refuse_expressions(changes: Sequence[Mapping[str, Any]], queries: Mapping[str, str]) -> None:
+    """InputError for an end of a sequence, or a value, that the models could not be built with."""
+    columns, people = columns_of(queries["int_users_enriched"]), people_of(queries)
     for campaign, policy in (item for changed in changes for item in changed.items()):
         condition = (policy["sequence"] or {}).get("exit_when")
         if condition and (problem := exit_problem(campaign, condition, columns)):
+            raise InputError(f"--policy: {problem}")
+        if (value := policy.get("value")) and (problem := value_problem(campaign, value, people)):
             raise InputError(f"--policy: {problem}")
 
 

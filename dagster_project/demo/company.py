@@ -15,7 +15,7 @@ from pathlib import Path
 
 import duckdb
 
-from dagster_project.demo import behaviour, commerce, habits, people, population, words
+from dagster_project.demo import behaviour, commerce, effects, habits, people, population, words
 from dagster_project.lifecycle.errors import InputError
 
 GENERATOR_VERSION = 1
@@ -33,6 +33,7 @@ FILES = {
     "consents": people.CONSENT_FILE,
     "tickets": people.TICKET_FILE,
     "truth": people.TRUTH_FILE,  # what the evaluation must find out; never landed
+    "effects": effects.EFFECT_FILE,  # the same of messages
 }
 PREPARATION = (
     words.COUNTRIES,

@@ -11,6 +11,7 @@ from pydantic import Field, model_validator
 
 from dagster_project.lifecycle.errors import InputError
 from dagster_project.lifecycle.strict import StrictModel, allowed_text, contradiction, parse_strictly
+from dagster_project.lifecycle.worth import ALLOWED, unallowed
 
 CAMPAIGN_ID = re.compile(r"[a-z][a-z0-9_]{2,40}")
 TRIGGER_PREFIX = "int_triggers__"
@@ -168,7 +169,8 @@ class Locales(StrictModel):
 
 
 class CampaignPolicy(StrictModel):
-    """The policy of one campaign: everything about sending that its SQL does not say. No field has a hidden default."""
+    """The policy of one campaign: everything about sending that its SQL does not say. No field has a hidden default; one without a
+    `value` has none."""
 
     title: str = Field(
         min_length=3, max_length=80, pattern=r"^\S", description="a text of 3 to 80 characters. What people call it"
@@ -191,7 +193,16 @@ class CampaignPolicy(StrictModel):
         description="one of template, assisted, autonomous. Whether a language model fills slots or writes paragraphs"
     )
     review: Literal["none", "all"] = Field(description="one of none, all. Which drafts wait for a person's word")
-    priority: int = Field(ge=1, le=100, description="a number from 1 to 100. The higher wins when campaigns collide")
+    priority: int = Field(
+        ge=1,
+        le=100,
+        description="a number from 1 to 100. The higher wins when campaigns of equal or unknown value collide",
+    )
+    value: Annotated[str, Field(min_length=1, max_length=400, pattern=r"^\S")] | None = Field(
+        default=None,
+        description="a SQL expression of 1 to 400 characters, or null. What a message is expected to bring in dollars, usually a "
+        "probability times a worth; the highest wins when campaigns collide, and null counts as 0",
+    )
     required_facts: tuple[Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$")], ...] = Field(
         description="a list of snake_case fact names, each once. Without one of them the message is held",
         json_schema_extra={"uniqueItems": True},
@@ -248,6 +259,10 @@ class CampaignPolicy(StrictModel):
             raise contradiction(
                 "quota_per_run", self.quota_per_run, "null, since a transactional message is owed to everyone"
             )
+        if self.value is not None and (self.legal_basis == "transactional" or self.message_type == "legal"):
+            raise contradiction("value", self.value, "null, since what is owed or demanded by law doesn't compete")
+        if self.value is not None and (part := unallowed(self.value)):
+            raise contradiction("value", part, ALLOWED)
         if self.mode == "autonomous" and self.review != "all":
             raise contradiction("review", self.review, "all, since mode is autonomous")
         if self.risk == "high" and self.review != "all":

@@ -109,6 +109,20 @@ ROOT = Path(__file__).parent.parent.parent
         ),
         pytest.param(
             "dbt_project/models/intermediate/score/triggers/int_triggers__winback.yml",
+            "value: 0.02 *",
+            "value: random() *",
+            ["int_triggers__winback.yml", "config.meta.campaign.value", "RANDOM()"],
+            id="value by chance",
+        ),
+        pytest.param(
+            "dbt_project/dbt_project.yml",
+            "arbitration: value",
+            "arbitration: worth",
+            ["vars.arbitration: found worth", "value, priority, first_come"],
+            id="unknown arbitration",
+        ),
+        pytest.param(
+            "dbt_project/models/intermediate/score/triggers/int_triggers__winback.yml",
             "models:",
             "models: [",
             ["int_triggers__winback.yml"],

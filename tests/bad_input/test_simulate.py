@@ -61,6 +61,8 @@ def test_a_wrong_argument_is_named_and_nothing_is_made(
             ["unknown column 'is_tall'"],
             id="unknown column",
         ),
+        pytest.param("welcome: {value: 2 * height}", ["welcome", "value", "unknown column 'height'"], id="value of nobody"),
+        pytest.param("welcome: {value: sum(mrr)}", ["fewer.yml: welcome.value", "'SUM(mrr)'"], id="value of all"),
     ],
 )  # fmt: skip
 def test_a_wrong_policy_file_is_named_with_what_is_wrong_in_it(

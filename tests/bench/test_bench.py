@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from bench import cases, claim, decide, deliver, hosts, report, results, sinks
+from bench import arbitrate, cases, claim, decide, deliver, hosts, report, results, sinks
 
 ROOT = Path(__file__).parent.parent.parent
 SIZES = {"messages": 200, "sample": 40, "naive": 20, "naive_dkimpy": 5}
@@ -213,3 +213,39 @@ def test_nothing_is_measured_without_bytecode(module: str) -> None:
     assert told.returncode == 1
     assert "PYTHONDONTWRITEBYTECODE" in told.stderr
     assert "Traceback" not in told.stderr
+
+
+@pytest.mark.slow
+def test_arbitration_by_value_brings_no_less_than_priority_and_first_come(tmp_path: Path) -> None:
+    """Eight days of a small company, where a tick may send ten messages: in dollars truly brought, which no policy reads."""
+    order = arbitrate.Order(users=600, ticks=8, budgets=(10,), repetitions=200, threads=2)
+
+    document = arbitrate.compare(tmp_path, order)
+
+    assert json.loads(json.dumps(document)) == document
+    (found,) = document["budgets"]
+    brought = {name: one["dollars"]["found"] for name, one in found["orders"].items()}
+    assert brought["value"] >= max(brought.values())
+    messages = {name: one["messages"] for name, one in found["orders"].items()}
+    assert all(0 < count <= 80 for count in messages.values()), "the budget binds"
+    assert len({str(one["campaigns"]) for one in found["orders"].values()}) == 3, "the orders send different things"
+    assert "first come" in arbitrate.markdown(document)
+
+
+def test_an_interval_of_the_difference_is_taken_within_each_draw_of_people() -> None:
+    """Two orders that bring the same from everybody differ by nothing in every draw, whatever the people are like."""
+    rows = [(f"u{number}", "tips", float(number)) for number in range(40)]
+    valued = {
+        "value": rows,
+        "priority": rows,
+        "first_come": [(user, campaign, brought - 1) for user, campaign, brought in rows],
+    }
+
+    found = arbitrate.figures(valued, 200, 1)
+
+    assert found["value_ahead_of"]["priority"]["per_1000"] == {"found": 0.0, "low": 0.0, "high": 0.0}
+    assert found["value_ahead_of"]["first_come"]["per_1000"] == pytest.approx(
+        {"found": 1000.0, "low": 1000.0, "high": 1000.0}
+    )
+    of_all = found["orders"]["value"]["dollars"]
+    assert of_all["low"] < of_all["found"] == sum(range(40)) < of_all["high"]

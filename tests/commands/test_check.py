@@ -146,6 +146,10 @@ def test_without_data_no_model_is_tried(make_home: Callable[..., Home], tmp_path
             ["int_triggers__welcome: config.meta.campaign.sequence.exit_when: found unknown column 'acivated_at'"],
         ),
         (
+            f"{TRIGGERS}/int_triggers__welcome.yml", "* (1 - setup_steps_done", "* (1 - setup_step_done",
+            ["int_triggers__welcome: config.meta.campaign.value: found unknown column 'setup_step_done'"],
+        ),
+        (
             f"{TRIGGERS}/int_triggers__first_value.yml", "step: 3", "step: 2",
             ["sequence.step: found steps 1 (welcome), 2 (first_value), 2 (setup_stalled) in sequence 'onboarding'"],
         ),
@@ -154,7 +158,7 @@ def test_without_data_no_model_is_tried(make_home: Callable[..., Home], tmp_path
             ["welcome", "no_such_fact"],
         ),
     ],
-    ids=["policy key", "unknown column of an exit", "step taken twice", "undefined variable"],
+    ids=["policy key", "unknown column of an exit", "unknown column of a value", "step taken twice", "undefined variable"],
 )  # fmt: skip
 def test_a_mistake_is_named_with_its_file(
     make_home: Callable[..., Home], project: Path, file: str, old: str, new: str, words: list[str]

@@ -73,8 +73,8 @@ def replace(file: Path, old: str, new: str) -> None:
 def prioritise(project: Path, campaign_id: str) -> None:
     """Put one campaign before all others."""
     yml = project / TRIGGERS / f"int_triggers__{campaign_id}.yml"
-    (line,) = [line for line in yml.read_text().splitlines() if "priority:" in line]
-    replace(yml, line, line.partition("priority")[0] + "priority: 100")
+    (line,) = [line for line in yml.read_text().splitlines() if " value:" in line]
+    replace(yml, line, line.partition("value")[0] + 'value: "1000000"')
 
 
 def decided(home: Home, project: Path, as_of: datetime, folder: Path) -> dict[str, dict[str, Any]]:

@@ -8,7 +8,7 @@ from pathlib import Path
 import duckdb
 import pytest
 
-RELATIONS = ("users", "accounts", "subscriptions", "consents", "tickets", "truth")
+RELATIONS = ("users", "accounts", "subscriptions", "consents", "tickets", "truth", "effects")
 
 
 def _open(folder: Path) -> duckdb.DuckDBPyConnection:

@@ -35,6 +35,7 @@ WELCOME: dict[str, Any] = {
     "mode": "template",
     "review": "none",
     "priority": 70,
+    "value": None,
     "required_facts": ["next_setup_step"],
     "caps": {
         "per_user": {"count": 2, "window_days": 7},
