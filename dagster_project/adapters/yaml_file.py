@@ -39,7 +39,8 @@ def _in_clearer_words(source: str) -> yaml.YAMLError | None:
 
 def _refuse_twice(root: yaml.Node | None) -> None:
     """Looks at the text's own nodes: in a mapping that was made of others (`<<`), what it overrides would stand twice."""
-    waiting, known = [root], set()
+    waiting: list[yaml.Node | None] = [root]
+    known: set[int] = set()
     while waiting:
         node = waiting.pop()
         if id(node) in known:  # an alias

@@ -108,10 +108,9 @@ def _models(home: Home) -> tuple[int, list[str]]:
                 for name, line in refused(connection, queries).items()
             }
             for name in filter(lambda name: name.startswith(TRIGGER_PREFIX), queries):
+                # A condition of a wrong type is often what the engine has refused, in other words.
                 if problem := trigger_problem(connection, name, queries[name]):
-                    lines[name] = (
-                        problem  # a condition of a wrong type is often what the engine refuses, in other words
-                    )
+                    lines[name] = problem
     return len(queries) - len(lines), list(lines.values())
 
 
