@@ -36,7 +36,9 @@ class Report:
     decisions_hash: str | None
     error: str | None
     seconds: float
-    cap_prices: Sequence[Mapping[str, Any]] = dataclasses.field(default_factory=list)  # of caps that held something back
+    cap_prices: Sequence[Mapping[str, Any]] = dataclasses.field(
+        default_factory=list
+    )  # of caps that held something back
     is_unchanged: bool = False  # nothing was done: all this is the report of the last tick, which stands
 
     def as_dict(self) -> dict[str, Any]:
