@@ -18,22 +18,12 @@ days as (
         event_date,
         sum(events) as events,
         bit_count(bit_or(hour_bits)) as hours,
-        coalesce(bool_or({{ seen }}), false) as is_seen
+        coalesce(bool_or({{ seen }}), false) as is_seen,
+        min(first_at) filter (where kind = 'value') as valued_at,
+        max(last_at) filter (where {{ seen }}) as seen_at,
+        coalesce(sum(events) filter (where kind = 'invite'), 0) as invites
     from user_days
     group by 1, 2, 3
-
-),
-
--- the nth day seen within the recent days: the day on which a habit of n days was reached
-ranked_days as (
-
-    select
-        *,
-        row_number() over (
-            partition by user_id, is_seen and {{ recent }}
-            order by event_date
-        ) as nth_recent_day
-    from days
 
 ),
 
@@ -49,34 +39,50 @@ days_per_user as (
         cast(
             coalesce(sum(events) filter (where {{ recent }}), 0) as bigint
         ) as events_28d,
-        min(event_date) filter (
-            where is_seen and {{ recent }}
-            and nth_recent_day = {{ var('engaged_active_days') }}
-        ) as engaged_since,
-        min(event_date) filter (
-            where is_seen and {{ recent }}
-            and nth_recent_day = {{ var('power_active_days') }}
-        ) as power_since,
+        cast(sum(invites) as bigint) as invites_sent,
         max(hours) >= {{ var('bot_active_hours_per_day') }}
-        or avg(events) > {{ var('bot_events_per_day') }} as is_bot
-    from ranked_days
+        or avg(events) > {{ var('bot_events_per_day') }} as is_bot,
+        min(valued_at) as activated_at,
+        max(seen_at) as last_seen_at
+    from days
     group by 1
 
 ),
 
-kinds_per_user as (
+-- the nth day seen within the recent days: the day on which a habit of n days was reached
+recent_days as (
 
     select
         user_id,
-        min(first_at) filter (where kind = 'value') as activated_at,
-        max(last_at) filter (where {{ seen }}) as last_seen_at,
-        count(distinct label) filter (
-            where kind = 'feature' and {{ recent }}
-        ) as features_used_28d,
-        cast(
-            coalesce(sum(events) filter (where kind = 'invite'), 0) as bigint
-        ) as invites_sent
+        event_date,
+        row_number() over (partition by user_id order by event_date) as nth_day
+    from days
+    where is_seen and {{ recent }}
+
+),
+
+habits as (
+
+    select
+        user_id,
+        min(event_date) filter (
+            where nth_day = {{ var('engaged_active_days') }}
+        ) as engaged_since,
+        min(event_date) filter (
+            where nth_day = {{ var('power_active_days') }}
+        ) as power_since
+    from recent_days
+    group by 1
+
+),
+
+features as (
+
+    select
+        user_id,
+        count(distinct label) as features_used_28d
     from user_days
+    where kind = 'feature' and {{ recent }}
     group by 1
 
 )
@@ -87,12 +93,13 @@ select
     days_per_user.active_days_28d,
     days_per_user.active_days_prior_28d,
     days_per_user.events_28d,
-    kinds_per_user.features_used_28d,
-    kinds_per_user.invites_sent,
+    coalesce(features.features_used_28d, 0) as features_used_28d,
+    days_per_user.invites_sent,
     days_per_user.is_bot,
-    days_per_user.engaged_since,
-    days_per_user.power_since,
-    kinds_per_user.activated_at,
-    kinds_per_user.last_seen_at
+    habits.engaged_since,
+    habits.power_since,
+    days_per_user.activated_at,
+    days_per_user.last_seen_at
 from days_per_user
-inner join kinds_per_user on days_per_user.user_id = kinds_per_user.user_id
+left join habits on days_per_user.user_id = habits.user_id
+left join features on days_per_user.user_id = features.user_id
