@@ -86,6 +86,8 @@ def show_run(run: Mapping[str, Any]) -> None:
         stages.add_row(name, word, str(gate["expectations"]) if gate else "", f"{stage['seconds']:.2f}", did)
     if run["stages"]:
         out.print(stages)
+    if run["state"]:
+        out.print(f"\npeople's days and activity: {escape(run['state'])}", soft_wrap=True)
     if run["campaigns"]:
         words = [word for word in VERDICTS if word in run["verdicts"]]
         out.print()

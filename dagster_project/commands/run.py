@@ -36,6 +36,7 @@ class Report:
     decisions_hash: str | None
     error: str | None
     seconds: float
+    state: str | None = None  # how people's days and activity were made: moved on from the last tick, or anew and why
     is_unchanged: bool = False  # nothing was done: all this is the report of the last tick, which stands
 
     def as_dict(self) -> dict[str, Any]:
@@ -92,6 +93,7 @@ def run(home: Home, as_of: datetime | None, listener: StageListener) -> Report:
             decisions_hash=decisions_hash(decisions) if decided else None,
             error=_error(outcome.failures, failed),
             seconds=round(time.monotonic() - started, 2),
+            state=home.carried() if "enrich" in outcome.seconds else None,
         )
         if report.error is None:
             keep(home, as_of, report.as_dict())
@@ -100,7 +102,7 @@ def run(home: Home, as_of: datetime | None, listener: StageListener) -> Report:
 
 def unchanged(standing: Mapping[str, Any], seconds: float) -> Report:
     """What stands, of a tick that had nothing to do."""
-    nothing = {"stages": {}, "drafts": {}, "fallbacks": {}, "deliveries": {}}
+    nothing = {"stages": {}, "state": None, "drafts": {}, "fallbacks": {}, "deliveries": {}}
     return Report(**{**standing, **nothing, "is_unchanged": True, "seconds": round(seconds, 2)})
 
 
