@@ -35,10 +35,10 @@
 {%- endmacro %}
 
 
-{#- The bit of one day. -#}
-{% macro day_bit(days_ago_expression) -%}
+{#- The bit of one day, where a condition holds. -#}
+{% macro day_bit(days_ago_expression, condition) -%}
     case
-        when {{ days_ago_expression }} < 127
+        when {{ condition }} and {{ days_ago_expression }} < 127
             then cast(1 as hugeint) << least({{ days_ago_expression }}, 126)
         else cast(0 as hugeint)
     end

@@ -41,16 +41,11 @@ days as (
         max(arrived.events) as arrived_events,
         max(arrived.invites) as arrived_invites
         {%- else %}
-        coalesce(
-            sum(user_days.events) filter (where kind = 'invite'), 0
-        ) as invites
+        sum(user_days.events) filter (where kind = 'invite') as invites
         {%- endif %}
     from user_days
     {%- if moves_on() %}
-    inner join arrived
-        on
-            user_days.user_id = arrived.user_id
-            and user_days.event_date = arrived.event_date
+    inner join arrived using (user_id, event_date)
     {%- endif %}
     group by 1, 2, 3
 
@@ -64,9 +59,7 @@ days_per_user as (
         -- a day of which everything has arrived now was none before
         count(*) filter (where events = arrived_events) as days_ever,
         sum(arrived_events) as events_ever,
-        sum(arrived_events) filter (
-            where days_ago < {{ window + days_moved() }}
-        ) as events_28d,
+        sum(arrived_events) filter (where days_ago < {{ window + days_moved() }}) as events_28d,
         sum(arrived_invites) as invites_sent,
         {%- else %}
         count(*) filter (where is_seen and days_ago < 7) as active_days_7d,
@@ -76,20 +69,13 @@ days_per_user as (
         ) as active_days_prior_28d,
         count(*) as days_ever,
         cast(sum(events) as bigint) as events_ever,
-        cast(
-            coalesce(sum(events) filter (where {{ recent }}), 0) as bigint
-        ) as events_28d,
-        cast(sum(invites) as bigint) as invites_sent,
+        cast(coalesce(sum(events) filter (where {{ recent }}), 0) as bigint) as events_28d,
+        cast(coalesce(sum(invites), 0) as bigint) as invites_sent,
         {%- endif %}
         cast(max(hours) as bigint) as most_hours,
         min(valued_at) as activated_at,
         max(seen_at) as last_seen_at,
-        bit_or(
-            case
-                when is_seen then {{ day_bit('days_ago') }}
-                else cast(0 as hugeint)
-            end
-        ) as seen_bits
+        bit_or({{ day_bit('days_ago', 'is_seen') }}) as seen_bits
     from days
     group by 1
 
@@ -114,17 +100,14 @@ carried as (
         {{ moved_bits('coalesce(known.seen_bits, cast(0 as hugeint))', days_moved()) }}
         | coalesce(arrived.seen_bits, cast(0 as hugeint)) as seen_bits,
         cast(
-            coalesce(known.events_28d, 0)
-            + coalesce(arrived.events_28d, 0)
-            - coalesce(days_left.events, 0) as bigint
+            coalesce(known.events_28d, 0) + coalesce(arrived.events_28d, 0) - coalesce(days_left.events, 0)
+            as bigint
         ) as events_28d,
-        coalesce(known.days_ever, 0) + coalesce(arrived.days_ever, 0) as days_ever,
+        {%- for column in ['days_ever', 'events_ever', 'invites_sent'] %}
         cast(
-            coalesce(known.events_ever, 0) + coalesce(arrived.events_ever, 0) as bigint
-        ) as events_ever,
-        cast(
-            coalesce(known.invites_sent, 0) + coalesce(arrived.invites_sent, 0) as bigint
-        ) as invites_sent,
+            coalesce(known.{{ column }}, 0) + coalesce(arrived.{{ column }}, 0) as bigint
+        ) as {{ column }},
+        {%- endfor %}
         greatest(known.most_hours, arrived.most_hours) as most_hours,
         least(known.activated_at, arrived.activated_at) as activated_at,
         greatest(known.last_seen_at, arrived.last_seen_at) as last_seen_at
@@ -165,12 +148,8 @@ habits as (
 
     select
         user_id,
-        min(event_date) filter (
-            where nth_day = {{ var('engaged_active_days') }}
-        ) as engaged_since,
-        min(event_date) filter (
-            where nth_day = {{ var('power_active_days') }}
-        ) as power_since
+        min(event_date) filter (where nth_day = {{ var('engaged_active_days') }}) as engaged_since,
+        min(event_date) filter (where nth_day = {{ var('power_active_days') }}) as power_since
     from recent_days
     group by 1
 
