@@ -229,8 +229,7 @@ def _needed(models: dict[str, Any], goal: str) -> list[dict[str, Any]]:
 
 
 CASES = {
-    case.__name__: case
-    for case in (prepare, scan, activity, activity_carried, polars, pandas, decide, decide_carried)
+    case.__name__: case for case in (prepare, scan, activity, activity_carried, polars, pandas, decide, decide_carried)
 }
 
 

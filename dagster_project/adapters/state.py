@@ -41,7 +41,9 @@ def carrying(warehouse: Warehouse, models: Models, pack: SourcePack, data: Path,
         return anew(now, reason)
     moving = {"moves_from": before["as_of"].replace("T", " "), "received_until": before["received_until"]}
     return Carrying(
-        {**_kept_as(now, f"moved on from {before['as_of']}"), **moving}, f"moved on from {before['as_of']}Z", moves_on=True
+        {**_kept_as(now, f"moved on from {before['as_of']}"), **moving},
+        f"moved on from {before['as_of']}Z",
+        moves_on=True,
     )
 
 
@@ -166,7 +168,8 @@ def _earliest(warehouse: Warehouse, files: Iterable[str], pack: SourcePack) -> d
 def _comment(warehouse: Warehouse, name: str) -> dict[str, Any] | None:
     """What a kept table says of itself; None where it isn't there or says nothing that can be read."""
     rows = warehouse.rows(
-        "select comment from duckdb_tables() where schema_name = 'main' and table_name = ? and comment is not null", [name]
+        "select comment from duckdb_tables() where schema_name = 'main' and table_name = ? and comment is not null",
+        [name],
     )
     try:
         comment = json.loads(rows[0]["comment"])
