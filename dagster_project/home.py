@@ -24,6 +24,7 @@ from dagster_project.adapters.decisions import cap_prices, current_verdicts
 from dagster_project.adapters.delivering import Letterhead
 from dagster_project.adapters.models import Models
 from dagster_project.adapters.secret import secret_keys
+from dagster_project.adapters.state import Carrying, carrying, told
 from dagster_project.adapters.templates import Library, load_templates, template_files
 from dagster_project.adapters.templates import check as check_templates
 from dagster_project.adapters.warehouse import Warehouse
@@ -288,6 +289,14 @@ class Home:
     def sending_domain(self) -> str:
         """The domain of the From address."""
         return read_sender(self.settings.sender).address.rpartition("@")[2]
+
+    def carrying(self, as_of: datetime) -> Carrying:
+        """How a tick makes the models that are kept: moved on, or anew and why. The source has landed."""
+        return carrying(self.warehouse, self.models, self.pack, self.data, as_of)
+
+    def carried(self) -> str | None:
+        """How the last tick made them, in a sentence."""
+        return told(self.warehouse, self.models)
 
     def default_as_of(self) -> datetime:
         """The time of a tick that names none: when the source was read, which for a live source is now."""

@@ -50,7 +50,7 @@ def test_every_seed_and_source_is_described(manifest: Mapping[str, Any]) -> None
 
 
 def test_every_model_has_a_primary_key_test(manifest: Mapping[str, Any]) -> None:
-    """Unique and never null, in one query."""
+    """Unique and never null, in one query. A delivery has no key: the same row may come twice."""
     tested = {
         test["attached_node"]
         for test in nodes(manifest, "test")
@@ -58,7 +58,7 @@ def test_every_model_has_a_primary_key_test(manifest: Mapping[str, Any]) -> None
     }
     untested = [node["name"] for node in nodes(manifest, "model") if node["unique_id"] not in tested]
 
-    assert untested == []
+    assert untested == ["stg_demo__received_events"]
 
 
 def test_every_mart_enforces_its_contract(manifest: Mapping[str, Any]) -> None:

@@ -59,10 +59,11 @@ class Replay:
         self._land(history, decision_columns)
 
     def start(self) -> None:
-        """Make what no time changes, once."""
+        """Make what no time changes, once. A view that the ticks read is made a table; others they would only copy."""
+        asked = {read for name in self._moving for query in self._queries for read in reads(query[name])}
         for name, sql in self._queries[0].items():
             if name not in self._moving and (name not in self._own or len(self._policies) == 1):
-                self._make(name, sql, as_table=True)
+                self._make(name, sql, as_table=name in asked)
 
     @contextlib.contextmanager
     def tick(self, as_of: datetime) -> Iterator[None]:

@@ -15,6 +15,7 @@ import pyarrow as pa
 from dagster_project.lifecycle.errors import InputError
 from dagster_project.lifecycle.source import RawTable, SourcePack
 
+LANDED_FILES = "raw.landed_files"  # what lies in `raw`, by the files' names, sizes and times of change
 SqlError = duckdb.Error  # what is wrong with SQL that somebody else wrote
 Connection = duckdb.DuckDBPyConnection
 
@@ -132,6 +133,9 @@ class Warehouse:
             raise InputError(f"--data {data}: no such folder; allowed is a folder with the files of pack {pack.name}")
         with self.connect() as connection, _transaction(connection):
             connection.execute("create schema if not exists raw")
+            connection.execute(
+                f"create or replace table {LANDED_FILES} (table_name varchar, path varchar, bytes bigint, modified_ns bigint)"
+            )
             return {table.name: _land_table(connection, table, data, rows) for table in pack.tables}
 
 
@@ -157,6 +161,13 @@ def _land_table(connection: Connection, table: RawTable, data: Path, most: int |
             return 0
         raise InputError(f"{data / table.path}: no such file; pack needs it for {table.name}")
     file = str(data / table.path)
+    # Before they are read: a file that changes meanwhile is another one for the next tick.
+    for path in sorted(data.glob(table.path)):
+        stat = path.stat()
+        connection.execute(
+            f"insert into {LANDED_FILES} values (?, ?, ?, ?)",
+            [table.name, str(path.relative_to(data)), stat.st_size, stat.st_mtime_ns],
+        )
     # CSV is landed as text: a cast belongs to staging, where what can't be cast is counted and not lost.
     reader = "read_csv(?, all_varchar = true, header = true)" if ".csv" in table.path else "read_parquet(?)"
     try:

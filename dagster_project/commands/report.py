@@ -77,15 +77,7 @@ def show_run(run: Mapping[str, Any]) -> None:
             " so none was run, and nothing was sent.\n",
             soft_wrap=True,
         )
-    stages = table("stages", "stage", "gate", "expectations#", "seconds#", "did~")
-    gates = {gate["stage"]: gate for gate in run["gates"]}
-    for name, stage in run["stages"].items():
-        gate = gates.get(name)
-        word = "" if gate is None else "[green]passed[/]" if gate["passed"] else "[red]failed[/]"
-        did = ", ".join(_count(key, value) for key, value in stage.items() if key != "seconds")
-        stages.add_row(name, word, str(gate["expectations"]) if gate else "", f"{stage['seconds']:.2f}", did)
-    if run["stages"]:
-        out.print(stages)
+    _show_stages(run)
     if run["campaigns"]:
         words = [word for word in VERDICTS if word in run["verdicts"]]
         out.print()
@@ -110,6 +102,21 @@ def show_run(run: Mapping[str, Any]) -> None:
             _show_sentence(gate["stage"], line, "[red]failed[/]" if line in gate["failed"] else "[yellow]warning[/]")
     out.print(f"\n{run['seconds']:.1f} s in all")
     flow("next", ["[bold]postrider explain --user <id>[/]", "[bold]postrider review list[/]", "[bold]make ui[/]"])
+
+
+def _show_stages(run: Mapping[str, Any]) -> None:
+    """What each did, and how what is carried from tick to tick was made."""
+    stages = table("stages", "stage", "gate", "expectations#", "seconds#", "did~")
+    gates = {gate["stage"]: gate for gate in run["gates"]}
+    for name, stage in run["stages"].items():
+        gate = gates.get(name)
+        word = "" if gate is None else "[green]passed[/]" if gate["passed"] else "[red]failed[/]"
+        did = ", ".join(_count(key, value) for key, value in stage.items() if key != "seconds")
+        stages.add_row(name, word, str(gate["expectations"]) if gate else "", f"{stage['seconds']:.2f}", did)
+    if run["stages"]:
+        out.print(stages)
+    if run["state"]:
+        out.print(f"\npeople's days and activity: {escape(run['state'])}", soft_wrap=True)
 
 
 def _show_cap_prices(rows: Sequence[Mapping[str, Any]]) -> None:

@@ -38,7 +38,8 @@ class Report:
     seconds: float
     cap_prices: Sequence[Mapping[str, Any]] = dataclasses.field(
         default_factory=list
-    )  # of caps that held something back
+    )  # of those that held something back
+    state: str | None = None  # how people's days and activity were made: moved on from the last tick, or anew and why
     is_unchanged: bool = False  # nothing was done: all this is the report of the last tick, which stands
 
     def as_dict(self) -> dict[str, Any]:
@@ -96,6 +97,7 @@ def run(home: Home, as_of: datetime | None, listener: StageListener) -> Report:
             error=_error(outcome.failures, failed),
             seconds=round(time.monotonic() - started, 2),
             cap_prices=home.cap_prices(as_of) if decided else [],
+            state=home.carried() if "enrich" in outcome.seconds else None,
         )
         if report.error is None:
             keep(home, as_of, report.as_dict())
@@ -104,7 +106,7 @@ def run(home: Home, as_of: datetime | None, listener: StageListener) -> Report:
 
 def unchanged(standing: Mapping[str, Any], seconds: float) -> Report:
     """What stands, of a tick that had nothing to do."""
-    nothing = {"stages": {}, "drafts": {}, "fallbacks": {}, "deliveries": {}}
+    nothing = {"stages": {}, "state": None, "drafts": {}, "fallbacks": {}, "deliveries": {}}
     return Report(**{**standing, **nothing, "is_unchanged": True, "seconds": round(seconds, 2)})
 
 

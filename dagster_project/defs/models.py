@@ -13,6 +13,7 @@ from dagster_dbt import DagsterDbtTranslator, DagsterDbtTranslatorSettings, dbt_
 
 from dagster_project.adapters.binding import condition_problem, trigger_problem
 from dagster_project.adapters.models import NodeResult
+from dagster_project.adapters.state import made_anew
 from dagster_project.defs.plots import story_of_decisions
 from dagster_project.defs.resources import HomeResource, shared_home
 from dagster_project.home import Home
@@ -39,6 +40,7 @@ SELECTED = {
 }
 # Decisions are kept for ever: they are added only when every test of what they are made from has passed.
 LAST = {"decide": "fct_decisions"}
+KEEPING = "enrich"  # the stage whose models are kept from tick to tick
 
 
 class StageTranslator(DagsterDbtTranslator):
@@ -71,7 +73,7 @@ def stage_models(stage: str) -> dg.AssetsDefinition:
     def models(context: dg.AssetExecutionContext, home: HomeResource) -> Iterator[dg.MaterializeResult]:
         with home.ledger() as ledger:
             tick = ledger.tick(context.run_id)
-        results = home.models.run(SELECTED[stage], tick.as_of, context.run_id, last=LAST.get(stage))
+        results = build(home, stage, tick.as_of, context.run_id)
         # A test that was skipped, because what it stands on failed, has said nothing.
         asked = [result for result in results if result.kind == "test" and result.status != "skipped"]
         records = [test_record(home, result) for result in asked]
@@ -83,6 +85,19 @@ def stage_models(stage: str) -> dg.AssetsDefinition:
         refuse_bad(results)
 
     return models
+
+
+def build(home: Home, stage: str, as_of: datetime, run_id: str) -> list[NodeResult]:
+    """Build a stage's models and ask its tests. What is kept from tick to tick is moved on where it can be; where a model or a
+    test then fails, the stage is made anew before anything is said of it: what was carried on may be what is wrong."""
+    carried = home.carrying(as_of) if stage == KEEPING else None
+    variables = carried.variables if carried else None
+    results = home.models.run(SELECTED[stage], as_of, run_id, last=LAST.get(stage), variables=variables)
+    bad = [result for result in results if result.is_bad]
+    if carried and carried.moves_on and bad:
+        anew = made_anew(carried, f"moved on, {bad[0].name}: {bad[0].message}")
+        results = home.models.run(SELECTED[stage], as_of, run_id, last=LAST.get(stage), variables=anew.variables)
+    return results
 
 
 def test_record(home: Home, result: NodeResult) -> dict[str, Any]:

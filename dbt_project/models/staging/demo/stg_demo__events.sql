@@ -1,61 +1,43 @@
-with source as (
+with received as (
 
-    select * from {{ source('demo', 'raw_events') }}
-
-),
-
-vocabulary as (
-
-    select
-        event_name,
-        kind,
-        label
-    from {{ ref('product_events') }}
-    where source_pack = 'demo'
+    select * from {{ ref('stg_demo__received_events') }}
 
 ),
 
-readable as (
+repeated as (
 
-    select
-        source.event_id,
-        source.user_id,
-        source.account_id,
-        source.event_name,
-        vocabulary.kind,
-        vocabulary.label,
-        source.properties,
-        source.received_at,
-        -- a device's clock that runs ahead cannot make an event later than its receipt
-        least(source.occurred_at, source.received_at) as occurred_at
-    from source
-    inner join vocabulary on source.event_name = vocabulary.event_name
-    where
-        source.event_id is not null
-        and source.user_id is not null
-        and source.occurred_at is not null
-        and source.received_at is not null
-        and (source.properties is null or {{ is_json('source.properties') }})
+    select * from {{ ref('stg_demo__repeated_events') }}
 
 ),
 
--- Copies of an event agree in all but the time of receipt; min only makes the choice repeatable.
--- Grouped by kind as well, so that a model that wants one kind of event has only that deduplicated.
-deduplicated as (
+received_once as (
 
     select
-        event_id,
-        user_id,
-        event_name,
-        kind,
-        label,
-        min(account_id) as account_id,
-        min(properties) as properties,
-        min(occurred_at) as occurred_at,
-        min(received_at) as received_at
-    from readable
-    group by 1, 2, 3, 4, 5
+        received.event_id,
+        received.user_id,
+        received.event_name,
+        received.kind,
+        received.label,
+        received.account_id,
+        received.properties,
+        received.occurred_at,
+        received.received_at
+    from received
+    -- as a left join the few repeats are what is looked up; as `not exists` it was all events, for twice the time
+    left join repeated
+        on
+            received.event_id = repeated.event_id
+            and received.user_id = repeated.user_id
+    where repeated.event_id is null
+
+),
+
+events as (
+
+    select * from received_once
+    union all by name
+    select * from repeated
 
 )
 
-select * from deduplicated
+select * from events
