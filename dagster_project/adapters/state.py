@@ -40,11 +40,8 @@ def carrying(warehouse: Warehouse, models: Models, pack: SourcePack, data: Path,
     if reason or before is None:
         return anew(now, reason)
     moving = {"moves_from": before["as_of"].replace("T", " "), "received_until": before["received_until"]}
-    return Carrying(
-        {**_kept_as(now, f"moved on from {before['as_of']}"), **moving},
-        f"moved on from {before['as_of']}Z",
-        moves_on=True,
-    )
+    told = f"moved on from {before['as_of']}Z"
+    return Carrying({**_kept_as(now, told), **moving}, told, moves_on=True)
 
 
 def anew(now: Mapping[str, Any], reason: str) -> Carrying:
@@ -102,7 +99,8 @@ def _made_by(warehouse: Warehouse, models: Models) -> str:
         name = waiting.pop()
         if name in nodes and name not in reached:
             reached.add(name)
-            waiting += [parent.rpartition(".")[2] for parent in nodes[name]["depends_on"]["nodes"]]
+            parents = nodes[name]["depends_on"].get("nodes", ())  # a seed has none
+            waiting += [parent.rpartition(".")[2] for parent in parents]
     return content_hash(
         {
             "engine": warehouse.rows("select version() as version")[0]["version"],
