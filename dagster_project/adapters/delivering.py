@@ -235,7 +235,8 @@ def deliver(
             work.record()
             _patiently(lambda: ledger.release_claims(worker))
     if work.unbuildable:  # a claim cannot be cancelled: given back first
-        ledger.cancel({key: f"unbuildable:{word}" for key, word in work.unbuildable.items()}, run_id, as_of)
+        reasons = {key: f"unbuildable:{word}" for key, word in work.unbuildable.items()}
+        _patiently(lambda: ledger.cancel(reasons, run_id, as_of))
     if work.ended_by in signal.Signals.__members__:
         signal.raise_signal(signal.Signals[work.ended_by])
     return work.counts()
@@ -340,8 +341,8 @@ class _Work(Generic[C]):
             lost = _patiently(lambda: self._ledger.extend_claims(self._worker, LEASE_SECONDS))
             self._renewed = time.monotonic()
             _patiently(lambda: self._ledger.settle_by_inbox(self._letterhead.as_of))
-            if lost and self._notes is not None:
-                settle_by_notes(self._ledger, self._notes, self._letterhead.as_of)
+            if lost and (notes := self._notes) is not None:
+                _patiently(lambda: settle_by_notes(self._ledger, notes, self._letterhead.as_of))
 
     def _send(self, marked: Mapping[str, tuple[C, Built]], marked_at: datetime) -> None:
         """What was sent is told to the ledger whatever interrupts the rest."""

@@ -20,6 +20,7 @@ from dagster_project.adapters.clock import utc_now
 from dagster_project.adapters.delivering import Counts, Letterhead, deliver
 from dagster_project.ledger import Ledger, open_ledger
 from dagster_project.lifecycle.errors import InputError, LostConnectionError
+from dagster_project.lifecycle.flow import Way, parse_flow
 from dagster_project.lifecycle.message import Draft, Outcome, PlannedMessage, Via
 from dagster_project.lifecycle.mime import Built
 
@@ -469,37 +470,60 @@ def test_an_orphan_stops(ledger: Ledger) -> None:
 
 
 class Flickering:
-    """A ledger whose database goes away once, before or after it did what it was asked."""
+    """A ledger whose database goes away once, before or after it did what it was asked. Each renewal finds a lost worker's send."""
 
     def __init__(self, ledger: Ledger, call: str, *, is_done: bool) -> None:
-        self._ledger, self._call, self._is_done = ledger, call, is_done
+        self._ledger, self.call, self._is_done = ledger, call, is_done
 
     def __getattr__(self, name: str) -> Any:
         method = getattr(self._ledger, name)
-        if name != self._call:
+        if name != self.call:
             return method
 
         def lost(*arguments: Any) -> Any:
-            self._call = ""
+            self.call = ""
             if self._is_done:
                 method(*arguments)
             raise LostConnectionError("ledger: server closed the connection unexpectedly")
 
         return lost
 
+    def extend_claims(self, worker: str, lease_seconds: float) -> int:
+        return self.__getattr__("extend_claims")(worker, lease_seconds) or 1
 
-@pytest.mark.parametrize("call", ["claim", "mark_sending", "record_outcomes", "extend_claims", "release_claims"])
+
+CALLS = ("turn", "extend_claims", "settle_by_inbox", "unknown", "throttled_until", "release_claims", "cancel")
+
+
+@pytest.mark.parametrize("call", CALLS)
 @pytest.mark.parametrize("is_done", [False, True])
-def test_a_database_that_goes_away_in_a_commit_is_asked_again(ledger: Ledger, call: str, is_done: bool) -> None:
-    """Whether or not the commit had been done: nothing twice, nothing lost."""
-    released(ledger, *map(planned, range(5)))
-    channel = Told(in_flight=5)
+def test_a_database_that_goes_away_in_a_commit_is_asked_again(
+    ledger: Ledger, tmp_path: Path, call: str, is_done: bool
+) -> None:
+    """Whether or not the commit had been done: nothing twice, nothing lost, and the worker goes on."""
+    released(ledger, *map(planned, range(5)), planned(5, email="jürgen@customer.example"))
+    channel = Told(in_flight=6)
+    flickering = Flickering(ledger, call, is_done=is_done)
 
-    run(Flickering(ledger, call, is_done=is_done), channel)  # type: ignore[arg-type]
-    if call == "claim" and is_done:  # claims that nobody knows of wait for the end of their lease
+    run(flickering, channel, notes=tmp_path, way=Way(parse_flow({}, "delivery.yml"), "smtp", "ledgerline.example"))  # type: ignore[arg-type]
+    assert flickering.call == "", "it was asked"
+    if call == "turn" and is_done:  # claims that nobody knows of wait for the end of their lease
         ledger.release_claims(RUN)
         run(ledger, channel)
 
     assert channel.accepted == {f"m{number:03}": 1 for number in range(5)}
-    assert set(states(ledger).values()) == {("sent", None)}
+    assert {state for state, _ in states(ledger).values()} == {"sent", "cancelled"}
     assert_verified(ledger, channel)
+
+
+def test_a_database_that_goes_away_after_the_last_mail_is_told_of_it(ledger: Ledger) -> None:
+    released(ledger, planned(1), planned(2))
+
+    def interrupted(_: Built) -> Receipt:
+        os.kill(os.getpid(), signal.SIGINT)
+        return Receipt("sent", "")
+
+    with pytest.raises(KeyboardInterrupt):
+        run(Flickering(ledger, "record_outcomes", is_done=False), Told(interrupted))  # type: ignore[arg-type]
+
+    assert [state for state, _ in states(ledger).values()] == ["sent", "approved"]
