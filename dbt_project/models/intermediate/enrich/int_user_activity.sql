@@ -1,4 +1,6 @@
 {{ config(materialized='kept') }}
+-- Two forms in one file: the second one would have to be indented as a whole, its CTEs with it.
+-- noqa: disable=LT02
 -- depends_on: {{ ref('stg_events') }}
 {%- set seen = "kind in ('session', 'feature', 'value', 'setup_step')" %}
 {%- set window = var('recent_days') %}

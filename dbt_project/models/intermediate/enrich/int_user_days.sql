@@ -1,4 +1,6 @@
 {{ config(materialized='kept', unique_key=['user_id', 'event_name', 'kind', 'label', 'event_date']) }}
+-- Two forms in one file: the second one would have to be indented as a whole, its CTEs with it.
+-- noqa: disable=LT02
 -- The one full pass over the events: everything about a user's activity is read from here.
 with events as (
 

@@ -23,7 +23,7 @@ received_once as (
         received.occurred_at,
         received.received_at
     from received
-    -- as a left join the few repeats are what is looked up; as `not exists` it was all events, for twice the time
+    -- as a left join the few repeats are looked up; as `not exists` it was all events, for twice the time
     left join repeated
         on
             received.event_id = repeated.event_id
