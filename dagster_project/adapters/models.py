@@ -110,13 +110,13 @@ class Models:
         run_id: str,
         command: str = "build",
         without: Sequence[str] = ("unit_test",),
-        last: str | None = None,
+        last: Sequence[str] = (),
         variables: Mapping[str, object] | None = None,
     ) -> list[NodeResult]:
         """Build (or `compile`, or `test`) these nodes as of one moment, without the unit tests, which belong to CI.
 
-        A build asks the tests itself, after the models (`data_tests.py`). `last` is a model among them that keeps its past: what
-        is made anew in each tick may stand on what a test then refuses, but that one is built only when all else is well.
+        A build asks the tests itself, after the models (`data_tests.py`). `last` are those among them that keep their past: what
+        is made anew in each tick may stand on what a test then refuses, but those are built only when all else is well.
         `variables` say how the models are made that are kept from tick to tick (`state.py`); without, they are made anew.
         Failures are in the results; only a broken call raises.
         """
@@ -125,12 +125,12 @@ class Models:
         is_tested = "test" not in without
         kinds = dict.fromkeys(["test", *without])
         leave_out = [word for kind in kinds for word in ("--exclude-resource-type", kind)]
-        but_last = ("--exclude", last) if last else ()
+        but_last = ("--exclude", *last) if last else ()
         results = self._invoke("build", select, as_of, run_id, *leave_out, *but_last, variables=variables)
         if is_tested:
             results += self._tested(results, as_of)
         if last and not any(result.is_bad for result in results):
-            results += self._invoke("build", [last], as_of, run_id, *leave_out)
+            results += self._invoke("build", last, as_of, run_id, *leave_out)
             if is_tested:
                 results += self._tested(results, as_of)
         return results

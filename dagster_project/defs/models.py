@@ -39,7 +39,7 @@ SELECTED = {
     "evaluate": ["fqn:postrider.marts.evaluate"],
 }
 # Decisions are kept for ever: they are added only when every test of what they are made from has passed.
-LAST = {"decide": "fct_decisions"}
+LAST = {"decide": ("fct_decisions", "fct_cap_prices")}
 KEEPING = "enrich"  # the stage whose models are kept from tick to tick
 
 
@@ -92,11 +92,11 @@ def build(home: Home, stage: str, as_of: datetime, run_id: str) -> list[NodeResu
     test then fails, the stage is made anew before anything is said of it: what was carried on may be what is wrong."""
     carried = home.carrying(as_of) if stage == KEEPING else None
     variables = carried.variables if carried else None
-    results = home.models.run(SELECTED[stage], as_of, run_id, last=LAST.get(stage), variables=variables)
+    results = home.models.run(SELECTED[stage], as_of, run_id, last=LAST.get(stage, ()), variables=variables)
     bad = [result for result in results if result.is_bad]
     if carried and carried.moves_on and bad:
         anew = made_anew(carried, f"moved on, {bad[0].name}: {bad[0].message}")
-        results = home.models.run(SELECTED[stage], as_of, run_id, last=LAST.get(stage), variables=anew.variables)
+        results = home.models.run(SELECTED[stage], as_of, run_id, last=LAST.get(stage, ()), variables=anew.variables)
     return results
 
 

@@ -7,6 +7,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from datetime import datetime
+from itertools import chain
 from pathlib import Path
 
 import pytest
@@ -225,10 +226,10 @@ def test_what_keeps_its_past_is_not_built_on_what_a_test_refused(landed: Home, p
     test.write_text("select user_id from {{ ref('stg_demo__users') }} limit 3\n")
     models = in_project(project, landed)
 
-    refused = {node.name: node.status for node in models.run(STAGING, MORNING, "r10", last="stg_users")}
+    refused = {node.name: node.status for node in models.run(STAGING, MORNING, "r10", last=["stg_users"])}
     test.unlink()
     accepted = {
-        node.name: node.status for node in in_project(project, landed).run(STAGING, MORNING, "r11", last="stg_users")
+        node.name: node.status for node in in_project(project, landed).run(STAGING, MORNING, "r11", last=["stg_users"])
     }
 
     assert refused["nobody_is_called_ada"] == "fail"
@@ -242,7 +243,9 @@ def test_every_model_that_keeps_its_past_is_built_last(landed: Home) -> None:
 
     nodes = landed.models._manifest.nodes.values()
 
-    assert {node.name for node in nodes if node.config.get("materialized") == "incremental"} == set(LAST.values())
+    assert {node.name for node in nodes if node.config.get("materialized") == "incremental"} == set(
+        chain(*LAST.values())
+    )
 
 
 def test_a_rebuild_that_fails_says_which_model(landed: Home, project: Path) -> None:

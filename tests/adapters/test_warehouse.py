@@ -130,7 +130,7 @@ def test_a_scratch_copy_holds_the_landed_tables_and_no_others(warehouse: Warehou
     warehouse.copy_landed(tmp_path / "scratch.duckdb")
 
     scratch = Warehouse(tmp_path / "scratch.duckdb")
-    assert tables_of(scratch) == {"raw.raw_users", "raw.raw_events", "raw.raw_tickets"}
+    assert tables_of(scratch) == {"raw.raw_users", "raw.raw_events", "raw.raw_tickets", "raw.landed_files"}
     for name in ("raw_users", "raw_events"):
         sql = f"select * from raw.{name} order by all"
         assert scratch.rows(sql) == warehouse.rows(sql)

@@ -31,6 +31,7 @@ def test_the_project_that_ships_is_well(make_home: Callable[..., Home]) -> None:
         "triggers on the roster": 11,
         "triggers that can be explained": 11,
         "ends of sequences": 3,
+        "values of campaigns": 9,
         "templates": 11,
         "mails": 11,
         "limits": 0,
@@ -128,7 +129,7 @@ def test_sql_that_the_engine_would_refuse_is_found_without_a_row(make_home: Call
 
     broken, odd = sorted(answer["problems"])
     assert broken.startswith("dbt_project/models/intermediate/decide/int_usual_hours.sql: Binder Error")
-    assert odd == "int_triggers__winback: condition is_activated is bigint; allowed is boolean: true, false or null"
+    assert odd == "int_triggers__winback: condition is_activated is integer; allowed is boolean: true, false or null"
 
 
 def test_without_data_no_model_is_tried(make_home: Callable[..., Home], tmp_path: Path) -> None:

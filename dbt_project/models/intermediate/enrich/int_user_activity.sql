@@ -1,5 +1,4 @@
 {{ config(materialized='kept') }}
--- Two forms in one file: the second one would have to be indented as a whole, its CTEs with it.
 -- noqa: disable=LT02
 -- depends_on: {{ ref('stg_events') }}
 {%- set seen = "kind in ('session', 'feature', 'value', 'setup_step')" %}
@@ -169,14 +168,12 @@ windows as (
 ),
 {% endif %}
 features as (
-
     select
         user_id,
         count(distinct label) as features_used_28d
     from user_days
     where kind = 'feature' and {{ recent }}
     group by 1
-
 )
 
 select
