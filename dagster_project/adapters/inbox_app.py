@@ -27,7 +27,7 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from dagster_project.adapters.clock import utc_now
+from dagster_project.adapters.clock import utc_now, utc_text
 from dagster_project.lifecycle.errors import InputError
 
 INBOX_SALT = "postrider.inbox"  # one per purpose: a token for one thing opens nothing else
@@ -245,17 +245,13 @@ def _told(inbox: Inbox) -> dict[str, Any]:
             "text": row.text,
             "html": row.html,
             "cta_url": row.cta_url,
-            "created_at": _text(row.created_at),
-            "expires_at": _text(row.expires_at),
-            "read_at": _text(row.read_at),
+            "created_at": utc_text(row.created_at),
+            "expires_at": utc_text(row.expires_at),
+            "read_at": utc_text(row.read_at),
         }
         for row in inbox.messages
     ]
     return {"messages": messages, "unread": inbox.unread}
-
-
-def _text(moment: datetime | None) -> str | None:
-    return f"{moment.isoformat(timespec='seconds')}Z" if moment else None
 
 
 def _is_usable(user_id: str) -> bool:

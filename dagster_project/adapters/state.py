@@ -40,14 +40,14 @@ def carrying(warehouse: Warehouse, models: Models, pack: SourcePack, data: Path,
     if reason or before is None:
         return anew(now, reason)
     moving = {"moves_from": before["as_of"].replace("T", " "), "received_until": before["received_until"]}
-    told = f"moved on from {before['as_of']}Z"
-    return Carrying({**_kept_as(now, told), **moving}, told, moves_on=True)
+    sentence = f"moved on from {before['as_of']}Z"
+    return Carrying({**_kept_as(now, sentence), **moving}, sentence, moves_on=True)
 
 
 def anew(now: Mapping[str, Any], reason: str) -> Carrying:
     """A full recompute, and what it will have been made of."""
-    told = f"made anew: {reason}"
-    return Carrying(_kept_as(now, told), told)
+    sentence = f"made anew: {reason}"
+    return Carrying(_kept_as(now, sentence), sentence)
 
 
 def made_anew(carried: Carrying, reason: str) -> Carrying:

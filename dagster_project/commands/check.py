@@ -82,9 +82,9 @@ def _roster(home: Home) -> tuple[int, list[str]]:
 
 def _forms(home: Home) -> tuple[int, list[str]]:
     """Each trigger as `explain` will ask it."""
-    with _scratch(home) as scratch:
-        queries = scratch.models.queries(home.default_as_of())
-    problems = [form_problem(name, sql) for name, sql in sorted(queries.items()) if name.startswith(TRIGGER_PREFIX)]
+    problems = [
+        form_problem(name, sql) for name, sql in sorted(_queries(home).items()) if name.startswith(TRIGGER_PREFIX)
+    ]
     found = [problem for problem in problems if problem]
     return len(problems) - len(found), found
 
@@ -121,8 +121,7 @@ def _exits(home: Home) -> tuple[int, list[str]]:
         for name, policy in home.policies.items()
         if policy.sequence and policy.sequence.exit_when
     }
-    with _scratch(home) as scratch:
-        columns = columns_of(scratch.models.queries(home.default_as_of())[PEOPLE]) if exits else []
+    columns = columns_of(_queries(home)[PEOPLE]) if exits else []
     problems = [exit_problem(name, condition, columns) for name, condition in exits.items()]
     found = [problem for problem in problems if problem]
     return len(exits) - len(found), found
@@ -131,8 +130,7 @@ def _exits(home: Home) -> tuple[int, list[str]]:
 def _values(home: Home) -> tuple[int, list[str]]:
     """Each campaign's `value` by itself, for the same reason."""
     values = {name: policy.value for name, policy in home.policies.items() if policy.value}
-    with _scratch(home) as scratch:
-        columns = people_of(scratch.models.queries(home.default_as_of())) if values else []
+    columns = people_of(_queries(home)) if values else []
     problems = [value_problem(name, value, columns) for name, value in values.items()]
     found = [problem for problem in problems if problem]
     return len(values) - len(found), found
@@ -145,6 +143,12 @@ def _scratch(home: Home) -> Iterator[Home]:
         scratch = Home(home.settings.model_copy(update={"home": folder, "data": home.data}))
         scratch.models.adopt(home.models)
         yield scratch
+
+
+def _queries(home: Home) -> dict[str, str]:
+    """The models' SQL, compiled once for all that look at it."""
+    with _scratch(home) as scratch:
+        return scratch.models.queries(home.default_as_of())
 
 
 def _templates(home: Home) -> tuple[int, list[str]]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from dagster_project.adapters.clock import utc_text
 from dagster_project.home import Home
 from dagster_project.lifecycle.errors import InputError
 
@@ -47,7 +48,7 @@ def campaigns(home: Home) -> dict[str, Any]:
                 "campaign_id": control.campaign_id,
                 "actor": control.actor,
                 "reason": control.reason,
-                "set_at": f"{control.set_at.isoformat(timespec='seconds')}Z",
+                "set_at": utc_text(control.set_at),
             }
             for control in controls
         ],

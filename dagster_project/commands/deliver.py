@@ -6,6 +6,7 @@ from collections.abc import Callable
 from datetime import datetime
 from typing import Any
 
+from dagster_project.adapters.clock import utc_text
 from dagster_project.adapters.delivering import Counts
 from dagster_project.adapters.notes import tidy
 from dagster_project.home import Home
@@ -32,10 +33,6 @@ def deliver(
         "workers": workers,
         **counts.as_dict(),
         "per_second": round(tried / counts.seconds, 1) if counts.seconds else 0.0,
-        "waiting": {"messages": waiting.messages, "due_at": _text(waiting.due_at)},
+        "waiting": {"messages": waiting.messages, "due_at": utc_text(waiting.due_at)},
         "in_doubt": unknown,
     }
-
-
-def _text(moment: datetime | None) -> str | None:
-    return f"{moment.isoformat(timespec='seconds')}Z" if moment else None

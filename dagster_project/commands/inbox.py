@@ -6,7 +6,7 @@ from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
 
-from dagster_project.adapters.clock import utc_now
+from dagster_project.adapters.clock import utc_now, utc_text
 from dagster_project.adapters.inbox_app import inbox_app, inbox_token
 from dagster_project.adapters.secret import secret_keys
 from dagster_project.adapters.serving import serve as serve_app
@@ -33,4 +33,4 @@ def token(home: Home, user_id: str) -> dict[str, Any]:
     issued_at = utc_now()
     made = inbox_token(secret_keys(home.path, home.settings.secret_keys), user_id, clock=lambda: issued_at)
     ends = issued_at + timedelta(minutes=home.settings.inbox_token_minutes)
-    return {"user_id": user_id, "token": made, "expires_at": f"{ends.isoformat(timespec='seconds')}Z"}
+    return {"user_id": user_id, "token": made, "expires_at": utc_text(ends)}

@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any, get_args
 
-from dagster_project.adapters.clock import utc_now
+from dagster_project.adapters.clock import utc_now, utc_text
 from dagster_project.adapters.delivering import LEASE_SECONDS, settle_by_notes
 from dagster_project.adapters.event_file import read_events
 from dagster_project.adapters.notes import tidy
@@ -92,7 +92,7 @@ def _settle_by_events(ledger: Ledger, source_pack: str, events: Sequence[Event])
         told = [*by_mail.get(one.message_id, ()), *by_mail.get(header_message_id(one.raw or b"") or "", ())]
         if proof := settled_by(told, one.started_at):
             word, event = proof
-            why = f"{event.name} at {_text(event.at)}"
+            why = f"{event.name} at {utc_text(event.at)}"
             settled += ledger.settle({one.message_id: word}, "provider", why, utc_now(), {one.message_id: one.lease})
     return settled
 
@@ -166,16 +166,12 @@ def _told(one: Unknown, standing: Standing | None) -> dict[str, Any]:
         "header_message_id": header_message_id(one.raw or b""),
         "attempt": one.attempt,
         "worker": one.worker,
-        "started_at": _text(one.started_at),
+        "started_at": utc_text(one.started_at),
         "reason": one.reason or "no_reply",
         "detail": one.detail,
         "transport": one.transport,
         "by_key": {
-            "until": _text(standing.until if standing else None),
+            "until": utc_text(standing.until if standing else None),
             "obstacle": standing.obstacle if standing else "settled",
         },
     }
-
-
-def _text(moment: datetime | None) -> str | None:
-    return f"{moment.isoformat(timespec='seconds')}Z" if moment else None

@@ -112,7 +112,7 @@ def throttled_until(write: Write, source_pack: str | None, way: Way) -> datetime
 def read_claims(connection: sa.Connection, leases: Mapping[str, int]) -> list[Claim]:
     """Message, recipient and draft of each, in the order given; without those that have left this worker's hands meanwhile."""
     dialect = connection.dialect.name
-    found = connection.execute(_claimed(dialect), {"ids": as_list(dialect, leases)}) if leases else ()
+    found = connection.execute(_claimed(dialect), {"ids": as_list(dialect, leases)})
     claims = {row.message_id: _claim(row) for row in found}
     return [claims[key] for key, lease in leases.items() if key in claims and claims[key].lease == lease]
 

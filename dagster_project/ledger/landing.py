@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from datetime import datetime, timedelta
+from datetime import datetime
 
-import numpy as np
 import pyarrow as pa
 import sqlalchemy as sa
 
@@ -15,7 +14,6 @@ from dagster_project.ledger.policies import history
 from dagster_project.ledger.schema import messages, suppressions, tick_audience, ticks
 
 _TIME = pa.timestamp("us")
-_EPOCH, _MICROSECOND = datetime(1970, 1, 1), timedelta(microseconds=1)
 
 
 def _schema(text: str, *times: str, integers: tuple[str, ...] = (), booleans: tuple[str, ...] = ()) -> pa.Schema:
@@ -112,24 +110,5 @@ def _typed(rows: Sequence[Sequence[object]], schema: pa.Schema) -> pa.Table:
     """Rows, in the schema's order of columns, as a table."""
     columns = zip(*rows, strict=True) if rows else ((),) * len(schema)
     return pa.Table.from_arrays(
-        [_array(values, field.type) for values, field in zip(columns, schema, strict=True)], schema=schema
+        [pa.array(values, type=field.type) for values, field in zip(columns, schema, strict=True)], schema=schema
     )
-
-
-def _array(values: Sequence[object], kind: pa.DataType) -> pa.Array:
-    """What `pa.array` would make. That imports pandas to ask whether the values are its own: a seventh of `explain`."""
-    is_there = np.array([value is not None for value in values], dtype=bool)
-    bits = pa.py_buffer(np.packbits(is_there, bitorder="little"))
-    if kind == pa.string():
-        texts = [value.encode() if isinstance(value, str) else b"" for value in values]
-        ends = np.cumsum([0, *map(len, texts)], dtype=np.int32)
-        return pa.Array.from_buffers(kind, len(values), [bits, pa.py_buffer(ends), pa.py_buffer(b"".join(texts))])
-    if kind == pa.bool_():
-        data = np.packbits(np.array([bool(value) for value in values], dtype=bool), bitorder="little")
-    else:
-        data = np.array([_number(value) for value in values], dtype=np.int64)
-    return pa.Array.from_buffers(kind, len(values), [bits, pa.py_buffer(data)])
-
-
-def _number(value: object) -> int:
-    return (value - _EPOCH) // _MICROSECOND if isinstance(value, datetime) else int(value or 0)  # pyright: ignore[reportArgumentType]

@@ -272,6 +272,8 @@ class Ledger:
         return self._read_claims(leases)
 
     def _read_claims(self, leases: Mapping[str, int]) -> list[Claim]:
+        if not leases:
+            return []
         with self._database.read() as connection:
             return claims.read_claims(connection, leases)
 
