@@ -125,6 +125,7 @@ def drafted(messages: Sequence[PlannedMessage]) -> Batch:
         sender_name="Ledgerline",
         postal_address=ADDRESS,
         unsubscribe_url=link,
+        phrases={},
     )
 
 

@@ -137,12 +137,24 @@ def _show(answer: Any, as_json: bool, lines: Callable[[Any], None]) -> None:
 
 
 @app.command()
-def run(as_of: AsOf = None, source: Source = None, data: Data = None, as_json: Json = False) -> None:
+def run(
+    as_of: AsOf = None,
+    source: Source = None,
+    data: Data = None,
+    plan: Annotated[bool, typer.Option("--plan", help="only tell what a language model would be asked")] = False,
+    as_json: Json = False,
+) -> None:
     """One tick: read the source, decide, draft, review, deliver, evaluate.
 
     Example: postrider run --as-of 2026-09-01T10:00:00Z
     """
     from dagster_project.commands import report
+
+    if plan:
+        from dagster_project.commands.plan import plan as plan_command
+
+        _show(plan_command(_home(source, data), _time(as_of)), as_json, report.show_plan)
+        return
     from dagster_project.commands.run import run as run_command
 
     with report.progress(quiet=as_json) as listener:

@@ -25,7 +25,7 @@ from dagster_project.adapters.delivering import Letterhead
 from dagster_project.adapters.models import Models
 from dagster_project.adapters.secret import secret_keys
 from dagster_project.adapters.state import Carrying, carrying, told
-from dagster_project.adapters.templates import Library, load_templates, template_files
+from dagster_project.adapters.templates import Library, load_phrases, load_templates, template_files
 from dagster_project.adapters.templates import check as check_templates
 from dagster_project.adapters.warehouse import Warehouse
 from dagster_project.adapters.writer import Writer, open_writer
@@ -34,11 +34,13 @@ from dagster_project.demo.company import generate
 from dagster_project.demo.sources import DEMO, pack
 from dagster_project.ledger import Ledger, open_ledger
 from dagster_project.ledger.inbox import KEPT
+from dagster_project.lifecycle.budget import Budget
 from dagster_project.lifecycle.campaign import CampaignPolicy, policies, policy_files
 from dagster_project.lifecycle.dkim import SigningKey, read_key, signed
-from dagster_project.lifecycle.drafting import Batch, draft_all
+from dagster_project.lifecycle.drafting import Batch, Write, draft_all
 from dagster_project.lifecycle.errors import InputError
 from dagster_project.lifecycle.flow import Flow, Way, parse_flow
+from dagster_project.lifecycle.guards.reading import Phrases
 from dagster_project.lifecycle.links import unsubscribe_url
 from dagster_project.lifecycle.lint import Finding, lint
 from dagster_project.lifecycle.message import Draft, PlannedMessage
@@ -107,6 +109,11 @@ class Home:
         """Every template, compiled; InputError for the first that isn't valid."""
         return load_templates(self.settings.project / "templates")
 
+    @cached_property
+    def phrases(self) -> Mapping[str, Phrases]:
+        """What guards look for, by locale; InputError for the first file that isn't valid."""
+        return load_phrases(self.settings.project / "templates")
+
     def policy_documents(self) -> dict[str, bytes]:
         """campaign_id -> the text that its `policy_hash` is over, as the project stands."""
         return documents(self.models.manifest, self.models.template_references)
@@ -117,10 +124,16 @@ class Home:
 
     def template_problems(self) -> list[str]:
         """One line for each way in which a template and its campaign's policy don't fit."""
-        return check_templates(
+        without = [
+            f"{template.name}/template.yml: letter: found nothing, allowed: a letter, since the campaign's mode is autonomous"
+            for (campaign, _), template in sorted(self.templates.templates.items())
+            if campaign in self.policies and self.policies[campaign].mode == "autonomous" and not template.letters
+        ]
+        return without + check_templates(
             self.templates,
             {name: policy.required_facts for name, policy in self.policies.items()},
             [name for name, policy in self.policies.items() if policy.legal_basis == "transactional"],
+            self.phrases,
         )
 
     @cached_property
@@ -132,10 +145,21 @@ class Home:
             model=self.settings.model,
             timeout_seconds=self.settings.model_timeout_seconds,
             prompts=self.settings.project / "templates" / "prompts",
+            budget=Budget(
+                self.settings.model_calls_per_run,
+                self.settings.model_tokens_per_run,
+                self.settings.model_dollars_per_run,
+            ),
         )
 
-    def draft(self, messages: Sequence[PlannedMessage]) -> Batch:
-        """Drafts of these messages, with what could not be drafted and why."""
+    def writing(self, ledger: Ledger, run_id: str) -> Write | None:
+        """The writer as a run asks it: what a model has answered is in the ledger, and what it is asked goes there. None without one."""
+        if self.writer is None:
+            return None
+        return self.writer.remembering(ledger.answers, functools.partial(ledger.record_calls, run_id))
+
+    def draft(self, messages: Sequence[PlannedMessage], write: Write | None = None) -> Batch:
+        """Drafts of these messages, with what could not be drafted and why; without `write` in the templates' own words."""
         keys = secret_keys(self.path, self.settings.secret_keys)
         sender = read_sender(self.settings.sender)
         return draft_all(
@@ -147,7 +171,8 @@ class Home:
             unsubscribe_url=lambda message: unsubscribe_url(
                 self.settings.public_url, keys, message.user_id, message.message_type
             ),
-            write=self.writer.write if self.writer else None,
+            phrases=self.phrases,
+            write=write,
         )
 
     def gate_parameters(self, as_of: datetime) -> dict[str, object]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from decimal import Decimal
 from pathlib import Path
 from typing import Literal
 
@@ -76,6 +77,9 @@ class Settings(BaseSettings):
         description="any server speaking the protocol",
     )
     model: str = Field(default="gpt-4o-mini", description="model of the assisted mode")
+    model_calls_per_run: int | None = Field(default=500, ge=0, description="then the templates go out")
+    model_tokens_per_run: int | None = Field(default=None, ge=0, description="asked and answered; then the templates")
+    model_dollars_per_run: Decimal | None = Field(default=None, ge=0, description="at list prices; then the templates")
     model_timeout_seconds: float = Field(default=10.0, gt=0, description="per call; then the template goes out")
 
     @property

@@ -21,6 +21,7 @@ SPEC, SUBJECT, HTML_BODY, TEXT_BODY = "template.yml", "subject.txt.j2", "body.mj
 FILES = (SPEC, SUBJECT, HTML_BODY, TEXT_BODY)
 _TRAILING_BLANKS = re.compile(r" +\n")
 _EMPTY_LINES = re.compile(r"\n{3,}")
+PARAGRAPHS_MARK, CTA_MARK = "[[ paragraphs ]]", "[[ cta ]]"  # in templates/letter
 HEADER_LINES = 2  # of subject.txt.j2
 COMPILED = "compiled.html.j2"  # kept with the sources: another compiler's version must not change what was sent
 
@@ -28,9 +29,17 @@ COMPILED = "compiled.html.j2"  # kept with the sources: another compiler's versi
 class CompiledTemplate:
     """One version of one variant, ready to render. Immutable after construction; safe to share between threads."""
 
-    def __init__(self, name: str, spec: TemplateSpec, sources: Mapping[str, str], layouts: Mapping[str, str]) -> None:
-        """`sources` and `layouts` are file name -> text. Raises InputError with file and line."""
-        self.name, self.spec = name, spec
+    def __init__(
+        self,
+        name: str,
+        spec: TemplateSpec,
+        sources: Mapping[str, str],
+        layouts: Mapping[str, str],
+        letters: Mapping[str, CompiledTemplate] | None = None,
+    ) -> None:
+        """`sources` and `layouts` are file name -> text; `letters`, by call to action, is what a model's letter goes into. Raises
+        InputError with file and line."""
+        self.name, self.spec, self.letters = name, spec, dict(letters or {})
         html_layout, text_layout = f"layouts/{spec.layout}.mjml.j2", f"layouts/{spec.layout}.txt.j2"
         early = {*spec.facts, "sender_name", "campaign_title", "slots"}  # what a subject is made of
         names = early | {"postal_address", "unsubscribe_url", "cta", "why", "subject", "preheader"}
@@ -112,3 +121,16 @@ def _tidy(text: str) -> str:
     if "\n\n\n" in text:
         text = _EMPTY_LINES.sub("\n\n", text)
     return text.strip("\n") + "\n"
+
+
+def letter_sources(sources: Mapping[str, str], spec: str, cta: str, paragraphs: int) -> dict[str, str]:
+    """The files of a letter with this call to action; `sources` are those of templates/letter, `spec` is the template's own."""
+    made = {SPEC: spec, SUBJECT: sources[SUBJECT]}
+    for file, line in ((HTML_BODY, "      <p>{slot}</p>"), (TEXT_BODY, "{slot}\n\n")):
+        lines = []
+        for number in range(1, paragraphs + 1):
+            name = f"paragraph_{number}"
+            words = line.format(slot=f"{{% slot {name} %}}{{% endslot %}}")
+            lines.append(f'{{% if slots["{name}"] %}}{words}{{% endif %}}')
+        made[file] = sources[file].replace(PARAGRAPHS_MARK, "\n".join(lines)).replace(CTA_MARK, cta)
+    return made

@@ -102,7 +102,7 @@ class Replay:
             from main.{VERDICTS} as verdicts
             inner join main.dim_campaigns as campaigns on verdicts.campaign_id = campaigns.campaign_id
             anti join simulated.{MESSAGES}_{policy} as known on verdicts.message_id = known.message_id
-            where verdicts.verdict = 'send' and campaigns.mode = 'assisted'
+            where verdicts.verdict = 'send' and campaigns.mode in ('assisted', 'autonomous')
         """)
 
     def carry(self, policy: int, *, is_approved: bool, cautioned: Collection[str]) -> None:

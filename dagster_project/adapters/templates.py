@@ -7,11 +7,21 @@ import dataclasses
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 
-from dagster_project.adapters.compiled import FILES, HTML_BODY, SPEC, SUBJECT, TEXT_BODY, CompiledTemplate
+from dagster_project.adapters.compiled import (
+    FILES,
+    HTML_BODY,
+    SPEC,
+    SUBJECT,
+    TEXT_BODY,
+    CompiledTemplate,
+    letter_sources,
+)
 from dagster_project.adapters.yaml_file import read_yaml
 from dagster_project.lifecycle.errors import InputError
+from dagster_project.lifecycle.guards.catalogue import AUTHORS, findings
+from dagster_project.lifecycle.guards.reading import Grounds, Passage, Phrases, phrases_of
 from dagster_project.lifecycle.template import SUBJECT_MAX_CHARS, Context, CtaSpec, FactSpec, SlotSpec, TemplateSpec
 
 _PROBE_URL = "https://unsubscribe.invalid/probe"
@@ -52,6 +62,19 @@ def load_templates(root: Path) -> Library:
         for folder in variants:
             templates[campaign.name, folder.name] = _load(folder, root, layouts)
     return Library(templates)
+
+
+def load_phrases(root: Path) -> dict[str, Phrases]:
+    """By locale: what guards look for, of `root`/phrases/<locale>.yml. The first mistake is an InputError."""
+    found = {}
+    for path in sorted((root / "phrases").glob("*.yml")):
+        file = _shown(path, root)
+        data = read_yaml(_read(path, root), file)
+        try:
+            found[path.stem] = Phrases.model_validate({} if data is None else data)
+        except ValidationError as error:
+            raise InputError(f"{file}: {_first_problem(error, Phrases)}") from None
+    return found
 
 
 def template_files(root: Path) -> dict[str, dict[str, dict[str, str]]]:
@@ -110,7 +133,24 @@ def _load(folder: Path, root: Path, layouts: Mapping[str, str]) -> CompiledTempl
         raise InputError(
             f"{_shown(folder / SPEC, root)}: layout: found {spec.layout}, allowed: {', '.join(known) or 'none'}"
         )
-    return CompiledTemplate(_shown(folder, root), spec, sources, layouts)
+    name = _shown(folder, root)
+    return CompiledTemplate(name, spec, sources, layouts, _letters(name, spec, sources[SPEC], root, layouts))
+
+
+def _letters(
+    name: str, spec: TemplateSpec, source: str, root: Path, layouts: Mapping[str, str]
+) -> dict[str, CompiledTemplate]:
+    """One per call to action: which of them a mail asks for, its writer chooses; the link is the template's."""
+    if spec.letter is None:
+        return {}
+    files = {file: _read(root / "letter" / file, root) for file in (SUBJECT, HTML_BODY, TEXT_BODY)}
+    written = spec.model_copy(update={"slots": spec.letter.slots(), "letter": None})
+    return {
+        cta: CompiledTemplate(
+            f"{name} (letter)", written, letter_sources(files, source, cta, spec.letter.paragraphs), layouts
+        )
+        for cta in spec.ctas
+    }
 
 
 def parse_spec(source: str, file: str) -> TemplateSpec:
@@ -124,13 +164,13 @@ def parse_spec(source: str, file: str) -> TemplateSpec:
         raise InputError(f"{file}: {_first_problem(error)}") from None
 
 
-def _first_problem(error: ValidationError) -> str:
+def _first_problem(error: ValidationError, top: type[BaseModel] = TemplateSpec) -> str:
     first = error.errors()[0]
     path = [str(step) for step in first["loc"]]
     key = ".".join(step for step in path if step != "[key]")
     if first["type"] == "extra_forbidden":
-        owner = {"facts": FactSpec, "slots": SlotSpec, "ctas": CtaSpec}.get(path[0]) if len(path) > 1 else TemplateSpec
-        return f"{key}: found an unknown key, allowed: {', '.join((owner or TemplateSpec).model_fields)}"
+        owner = {"facts": FactSpec, "slots": SlotSpec, "ctas": CtaSpec}.get(path[0]) if len(path) > 1 else top
+        return f"{key}: found an unknown key, allowed: {', '.join((owner or top).model_fields)}"
     if first["type"] == "missing":
         return f"{key}: found nothing, allowed: a value"
     if first["type"] == "value_error":
@@ -139,12 +179,15 @@ def _first_problem(error: ValidationError) -> str:
 
 
 def check(
-    library: Library, policies_facts: Mapping[str, Sequence[str]], transactional: Collection[str] = ()
+    library: Library,
+    policies_facts: Mapping[str, Sequence[str]],
+    transactional: Collection[str] = (),
+    phrases: Mapping[str, Phrases] | None = None,
 ) -> list[str]:
     """One line per problem between templates and policies, none when all is well.
 
     `policies_facts` is campaign_id -> the policy's required facts; `transactional` names the campaigns whose mail has
-    no unsubscribe link.
+    no unsubscribe link. `phrases`, by locale, is what the guards look for in an author's words.
     """
     problems = []
     for campaign_id, required in sorted(policies_facts.items()):
@@ -155,6 +198,9 @@ def check(
                 continue
             problems += _check_facts(template, required)
             problems += _check_rendering(template, is_transactional=campaign_id in transactional)
+            problems += _check_wording(template, phrases or {})
+            for letter in template.letters.values():
+                problems += _check_rendering(letter, is_transactional=campaign_id in transactional)
     return problems
 
 
@@ -200,3 +246,20 @@ def _check_rendering(template: CompiledTemplate, *, is_transactional: bool) -> l
             if context.postal_address not in part:
                 problems.append(f"{template.name}/{file}: found no postal address, allowed: one in every part")
     return sorted(set(problems))
+
+
+def _check_wording(template: CompiledTemplate, phrases: Mapping[str, Phrases]) -> list[str]:
+    """What the guards say of the author's own words, in the template's first language."""
+    try:
+        mail = template.render(extremes(template.spec)["shortest"], None, Context("Sender", "Street", "Title", None))
+    except InputError:
+        return []  # told with the rendering
+    locale = template.spec.locales[0]
+    body = "\n".join(line for line in mail.text.splitlines() if "://" not in line)
+    passages = [
+        Passage(f"{SUBJECT} (subject)", mail.subject),
+        Passage(f"{SUBJECT} (preheader)", mail.preheader),
+        Passage(TEXT_BODY, body, one_line=False),
+    ]
+    found = findings(passages, Grounds(locale, phrases=phrases_of(phrases, locale)), AUTHORS)
+    return [f"{template.name}/{one.passage}: {one.code}: {one.sentence}" for one in found]

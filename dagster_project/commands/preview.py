@@ -24,7 +24,8 @@ def preview(home: Home, campaign_id: str, user_id: str | None, variant: str, out
             f"{campaign_id}: {who} at the last tick; `postrider run` makes one, `postrider explain` says why not"
         )
     (message,) = planned_messages([row | {"verdict": "send", "variant": variant, "decision_id": "preview"}])
-    batch = home.draft([message])
+    with home.ledger() as ledger:
+        batch = home.draft([message], home.writing(ledger, "preview"))
     if batch.failures:
         raise InputError(batch.failures[message.message_id])
     (draft,) = batch.drafts

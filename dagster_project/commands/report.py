@@ -97,11 +97,32 @@ def show_run(run: Mapping[str, Any]) -> None:
     ):
         if run[key]:
             flow(f"[bold]{label}[/]", (f"{word} {count:,}" for word, count in run[key].items()))
+    if run["model"]["calls"]:
+        model = run["model"]
+        cost = "price unknown" if model["dollars"] is None else f"${model['dollars']:,.4f} at list price"
+        flow("[bold]language model[/]", [f"{model['calls']:,} calls", f"{model['tokens']:,} tokens", cost])
     for gate in run["gates"]:
         for line in gate["failed"] + gate["warnings"]:
             _show_sentence(gate["stage"], line, "[red]failed[/]" if line in gate["failed"] else "[yellow]warning[/]")
     out.print(f"\n{run['seconds']:.1f} s in all")
     flow("next", ["[bold]postrider explain --user <id>[/]", "[bold]postrider review list[/]", "[bold]make ui[/]"])
+
+
+def show_plan(answer: Mapping[str, Any]) -> None:
+    """Patterns and calls by campaign, and what they would take."""
+    made = table(f"calls of {answer['model']}", "campaign", "messages#", "patterns#", "known#", "calls#")
+    for name, counts in answer["campaigns"].items():
+        made.add_row(name, *(f"{counts[key]:,}" for key in ("messages", "patterns", "known", "calls")))
+    out.print(made)
+    cost = "price unknown" if answer["dollars"] is None else f"${answer['dollars']:,.4f} at list price"
+    tokens = f"about {answer['tokens_in']:,} tokens in, at most {answer['tokens_out']:,} out"
+    flow("\n[bold]in all[/]", [f"{answer['calls']:,} calls", tokens, cost])
+    if answer["most_calls"] is not None and answer["calls"] > answer["most_calls"]:
+        out.print(
+            f"POSTRIDER_MODEL_CALLS_PER_RUN is {answer['most_calls']:,}: the rest goes out in the templates' words"
+        )
+    if not answer["is_set"]:
+        out.print("no model is set: templates would go out")
 
 
 def _show_stages(run: Mapping[str, Any]) -> None:

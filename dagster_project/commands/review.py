@@ -83,7 +83,7 @@ def edit(
         raise InputError("nothing to change: allowed are --subject and --replace")
     with home.ledger() as ledger:
         message, draft = _draft(ledger, message_id)
-        changed = edited(draft, subject, pairs)
+        changed = edited(draft, subject, pairs, facts=message.facts, phrases=home.phrases)
         ledger.edit(changed, editor, reason)
     return {
         "message_id": message.message_id,

@@ -12,6 +12,7 @@ from typing import Any
 
 from dagster_project.commands.unchanged import keep, report_that_stands
 from dagster_project.home import Home
+from dagster_project.lifecycle.budget import Cost
 from dagster_project.lifecycle.errors import InputError
 from dagster_project.lifecycle.message import content_hash
 from dagster_project.lifecycle.stages import STAGES
@@ -30,6 +31,9 @@ class Report:
     reasons: Mapping[str, int]
     gates: list[Mapping[str, Any]]
     drafts: Mapping[str, int]  # by mode, of the drafts made in this tick
+    model: Mapping[
+        str, Any
+    ]  # calls of a language model that were made, their tokens and dollars at list price (null: unknown)
     fallbacks: Mapping[str, int]  # why drafts of assisted campaigns came from the template
     deliveries: Mapping[str, int]  # by state, of the messages this tick touched
     campaigns: Mapping[str, Mapping[str, int]]  # verdicts per campaign
@@ -76,6 +80,7 @@ def run(home: Home, as_of: datetime | None, listener: StageListener) -> Report:
                     {"decisions_hash": decisions_hash(decisions)},
                 )
             gates = ledger.gates(run_id)
+            spent = ledger.spent(run_id)
             drafts = [draft for _, draft in ledger.drafts(run_id=run_id, states=None)]
             states = Counter(message.state for message in ledger.messages(since=tick.started_at))
         if outcome.input_error:
@@ -90,6 +95,7 @@ def run(home: Home, as_of: datetime | None, listener: StageListener) -> Report:
             reasons=_counts(row["reason"] for row in decisions),
             gates=stage_gates,
             drafts=_counts(draft.mode for draft in drafts),
+            model=_spent(spent),
             fallbacks=_counts(draft.fallback_reason for draft in drafts if draft.fallback_reason),
             deliveries=dict(states),
             campaigns=campaigns,
@@ -106,7 +112,7 @@ def run(home: Home, as_of: datetime | None, listener: StageListener) -> Report:
 
 def unchanged(standing: Mapping[str, Any], seconds: float) -> Report:
     """What stands, of a tick that had nothing to do."""
-    nothing = {"stages": {}, "state": None, "drafts": {}, "fallbacks": {}, "deliveries": {}}
+    nothing = {"stages": {}, "state": None, "drafts": {}, "model": _spent(Cost()), "fallbacks": {}, "deliveries": {}}
     return Report(**{**standing, **nothing, "is_unchanged": True, "seconds": round(seconds, 2)})
 
 
@@ -115,6 +121,10 @@ def decisions_hash(decisions: list[dict[str, Any]]) -> str:
     return content_hash(
         {row["message_id"]: [row["verdict"], row["reason"], row["variant"], row["send_after"]] for row in decisions}
     )
+
+
+def _spent(cost: Cost) -> dict[str, Any]:
+    return dataclasses.asdict(cost) | {"dollars": None if cost.dollars is None else float(cost.dollars)}
 
 
 def _counts(words: Any) -> dict[str, int]:

@@ -26,7 +26,7 @@ from dagster_project.adapters.replay import (
     with_variable_time,
 )
 from dagster_project.adapters.warehouse import Warehouse
-from dagster_project.adapters.writer import load_prompt, question
+from dagster_project.adapters.writer import expected_tokens, load_prompt
 from dagster_project.adapters.yaml_file import read_yaml
 from dagster_project.commands.scratch import scratch_folder
 from dagster_project.home import Home
@@ -41,7 +41,6 @@ from dagster_project.lifecycle.simulation import over_limits, overridden, parse_
 from expectations.plain import audience
 
 PRESENT = "present"
-CHARACTERS_PER_TOKEN = 4  # of English; what a server counts differs by its tokenizer
 _PRICE = re.compile(r"([0-9]+(?:\.[0-9]+)?)/([0-9]+(?:\.[0-9]+)?)")
 Review = Literal["approve", "wait"]
 Listener = Callable[[int, int, datetime], None]  # ticks done, of how many, the one that begins
@@ -69,6 +68,7 @@ class Course:
     counts: list[dict[str, Any]] = dataclasses.field(default_factory=list)  # per tick, campaign, verdict and reason
     broken: list[dict[str, Any]] = dataclasses.field(default_factory=list)  # invariants that did not hold
     gate: list[dict[str, Any]] = dataclasses.field(default_factory=list)  # what the audience gate would have said
+    asked: set[str] = dataclasses.field(default_factory=set)  # patterns: what was answered once is known
     calls: Counter[str] = dataclasses.field(default_factory=Counter)
     tokens_in: Counter[str] = dataclasses.field(default_factory=Counter)
     tokens_out: Counter[str] = dataclasses.field(default_factory=Counter)
@@ -296,17 +296,18 @@ def _tick(
 
 
 def _count_calls(home: Home, course: Course, verdicts: Sequence[Mapping[str, Any]]) -> None:
-    """The calls that a language model would get for these drafts: one per distinct fact pattern, as in a tick."""
+    """The calls that a language model would get for these drafts: one per pattern that no earlier tick has asked for."""
     if not verdicts:
         return
-    prompt = len(load_prompt(home.settings.project / "templates" / "prompts").decode())
+    prompt = load_prompt(home.settings.project / "templates" / "prompts")
     _, requests = writer_requests(planned_messages(verdicts), course.policies, home.templates.get)
-    for request in requests.values():
+    for key in sorted(requests.keys() - course.asked):
+        request = requests[key]
+        tokens_in, tokens_out = expected_tokens(request, prompt)
         course.calls[request.campaign_id] += 1
-        course.tokens_in[request.campaign_id] += (prompt + len(question(request))) // CHARACTERS_PER_TOKEN
-        course.tokens_out[request.campaign_id] += (
-            sum(slot.max_chars for slot in request.slots.values()) // CHARACTERS_PER_TOKEN
-        )
+        course.tokens_in[request.campaign_id] += tokens_in
+        course.tokens_out[request.campaign_id] += tokens_out
+    course.asked |= requests.keys()
 
 
 def _answer(home: Home, replay: Replay, policy: int, course: Course, asked: Asked) -> dict[str, Any]:

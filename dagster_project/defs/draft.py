@@ -17,8 +17,8 @@ RELEASED = ("approved", "deferred", "claimed")  # may leave at any moment, under
 def drafts(context: dg.AssetExecutionContext, home: HomeResource) -> dg.MaterializeResult:
     """One row per message that waits to be sent, with every word its recipient would read.
 
-    Made from the campaign's template; in assisted campaigns a language model may fill named slots, and whatever
-    it writes that is too long, unfounded or not plain text is replaced by the template's own words.
+    Made from the campaign's template. In assisted campaigns a language model may fill named slots, in autonomous ones write the
+    letter; whatever it writes that is too long, unfounded or not plain text is replaced by the template's own words.
     """
     with home.ledger() as ledger:
         tick = ledger.tick(context.run_id)
@@ -28,7 +28,8 @@ def drafts(context: dg.AssetExecutionContext, home: HomeResource) -> dg.Material
         waiting = ledger.messages(UNSENT, tick.source_pack)
         cancelled = ledger.cancel(withdrawn(waiting, verdicts), context.run_id, tick.as_of)
         planned = ledger.plan(planned_messages(verdicts), tick.run_id, tick.as_of, tick.source_pack)
-        batch = home.draft([as_planned(message) for message in ledger.messages(UNROUTED, tick.source_pack)])
+        unrouted = ledger.messages(UNROUTED, tick.source_pack)
+        batch = home.draft([as_planned(message) for message in unrouted], home.writing(ledger, context.run_id))
         ledger.put_artifacts(batch.artifacts)
         ledger.record_drafts(batch.drafts, context.run_id, tick.as_of)
         rows = draft_rows(
@@ -44,6 +45,7 @@ def drafts(context: dg.AssetExecutionContext, home: HomeResource) -> dg.Material
             "cancelled": cancelled,
             "not_drafted": sorted(set(batch.failures.values()))[:10],
             "model_calls": sum(answer.was_called for answer in batch.answers),
+            "objections_of_guards": batch.objections[:10],
             "sample_of_subjects": sorted(set(rows.column("subject").to_pylist()[:200]) - {None})[:10],
         }
     )

@@ -113,7 +113,7 @@ def read_claims(connection: sa.Connection, leases: Mapping[str, int]) -> list[Cl
     """Message, recipient and draft of each, in the order given; without those that have left this worker's hands meanwhile."""
     dialect = connection.dialect.name
     found = connection.execute(_claimed(dialect), {"ids": as_list(dialect, leases)})
-    claims = {row.message_id: _claim(row) for row in found}
+    claims = {claim.message.message_id: claim for claim in map(_claim, found) if claim.message.state == "claimed"}
     return [claims[key] for key, lease in leases.items() if key in claims and claims[key].lease == lease]
 
 
@@ -128,7 +128,9 @@ def _claimed(dialect: str) -> sa.Executable:
             sa.and_(drafts.c.message_id == messages.c.message_id, drafts.c.revision == messages.c.draft_revision),
         )
         .join(artifacts, artifacts.c.hash == drafts.c.recipe_id)
-        .where(listed(dialect, messages.c.message_id, "ids"), messages.c.state == "claimed")
+        .where(
+            listed(dialect, messages.c.message_id, "ids")
+        )  # not by state: SQLite would read every message that is claimed
     )
 
 

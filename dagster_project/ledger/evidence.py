@@ -15,6 +15,7 @@ import sqlalchemy as sa
 
 from dagster_project.ledger import schema, vias
 from dagster_project.ledger.book import Book
+from dagster_project.ledger.calls import CALLED, call_fields
 from dagster_project.ledger.chain import canonical_json, commitment
 from dagster_project.ledger.controls import control_fields, suppression_fields
 from dagster_project.ledger.inbox import PURGED, PUT, inbox_fields
@@ -167,6 +168,10 @@ def _commitments(connection: sa.Connection, book: Book) -> Iterator[tuple[str, b
             yield f"{who}: review of draft {revision}", holds
     for seq, row in book.gates.items():
         yield f"gate {row['stage']} (event {seq})", _committed(book, seq, "gate", row["salt"], gate_fields(row))
+    for row in _stream(connection, sa.select(schema.model_calls)):
+        event = book.by_seq.get(row["seq"])
+        holds = event is not None and event["kind"] == CALLED and event["payload"] == plain(call_fields(row))
+        yield f"model call (event {row['seq']})", holds
     for row in book.controls:
         holds = _committed(book, row["seq"], "control", row["salt"], control_fields(row))
         yield f"control {row['name']} (event {row['seq']})", holds

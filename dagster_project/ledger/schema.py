@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import sqlalchemy as sa
 
-HEAD_REVISION = "0005"  # newest migration; opening a ledger at it does not need to load Alembic
+HEAD_REVISION = "0006"  # newest migration; opening a ledger at it does not need to load Alembic
 VERSION_TABLE = "ledger_revision"  # not Alembic's default name: another program's version table is no ledger
 
 metadata = sa.MetaData()
@@ -362,4 +362,27 @@ artifact_names = sa.Table(
     sa.Column("name", sa.Text, primary_key=True),
     sa.Column("hash", sa.Text, sa.ForeignKey("artifacts.hash"), primary_key=True),
     sa.Column("seq", sa.BigInteger, nullable=False),
+)
+
+# One row per call of a language model. No person's value was in what it was asked, so none is in what it answered.
+model_calls = sa.Table(
+    "model_calls",
+    metadata,
+    sa.Column(
+        "key", sa.Text, nullable=False
+    ),  # hash of all that was asked: facts, words, prompt, model and its settings
+    sa.Column("run_id", sa.Text, nullable=False),
+    sa.Column("campaign_id", sa.Text, nullable=False),
+    sa.Column("prompt_hash", sa.Text, nullable=False),
+    sa.Column("settings", sa.Text, nullable=False),  # JSON
+    sa.Column("slots", sa.Text),  # JSON, placeholders in it; null: failed
+    sa.Column("failure", sa.Text),
+    sa.Column("model", sa.Text, nullable=False),  # as the server named it
+    sa.Column("tokens_in", sa.BigInteger, nullable=False),
+    sa.Column("tokens_out", sa.BigInteger, nullable=False),
+    sa.Column("dollars", sa.Text),  # a decimal number at the price of that day; null: nobody knows the model's price
+    sa.Column("milliseconds", sa.BigInteger, nullable=False),
+    sa.Column("recorded_at", sa.DateTime, nullable=False),
+    sa.Column("seq", sa.BigInteger().with_variant(sa.Integer, "sqlite"), primary_key=True, autoincrement=False),
+    sa.Index("model_calls_by_key", "key", "seq"),
 )

@@ -11,6 +11,7 @@ import pyarrow as pa
 
 from dagster_project.ledger import (
     artifacts,
+    calls,
     claims,
     controls,
     inbox,
@@ -45,6 +46,8 @@ from dagster_project.ledger.rows import (
 )
 from dagster_project.ledger.transitions import OPEN
 from dagster_project.ledger.unknowns import Settlement, Unknown
+from dagster_project.lifecycle.budget import Cost
+from dagster_project.lifecycle.drafting import WriterRequest, WriterResult
 from dagster_project.lifecycle.flow import Canary, Way
 from dagster_project.lifecycle.message import Draft, PlannedMessage, Repeat, Result, Sending, State
 from dagster_project.lifecycle.policy_versions import PolicyVersion
@@ -204,6 +207,24 @@ class Ledger:
         """message_ids that a person has approved and that a delivery could send now."""
         with self._database.read() as connection:
             return reviews.approved_by_people(connection, self._database.now())
+
+    # --- calls of a model
+
+    def record_calls(self, run_id: str, calls_made: Sequence[tuple[str, WriterRequest, WriterResult]]) -> None:
+        """What a model was asked, each with its key, and what came of it; whatever else fails, it has been paid for."""
+        if calls_made:
+            with self._database.write() as write:
+                calls.record(write, run_id, calls_made)
+
+    def answers(self, keys: Collection[str]) -> dict[str, WriterResult]:
+        """key -> what a model has already answered to it."""
+        with self._database.read() as connection:
+            return calls.answers(connection, keys)
+
+    def spent(self, run_id: str) -> Cost:
+        """What one run's calls of a model cost."""
+        with self._database.read() as connection:
+            return calls.spent(connection, run_id)
 
     # --- gates and release
 

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from decimal import Decimal
 from typing import Protocol
 
 from dagster_project.lifecycle.errors import InputError
-from dagster_project.lifecycle.guard import check_slots, fill
+from dagster_project.lifecycle.guards.catalogue import findings
+from dagster_project.lifecycle.guards.placeholders import fill
+from dagster_project.lifecycle.guards.reading import Finding, Grounds, Passage, Phrases, phrases_of
 from dagster_project.lifecycle.message import Draft, Mode, PlannedMessage, content_hash
 from dagster_project.lifecycle.template import (
     SUBJECT_MAX_CHARS,
@@ -23,7 +27,15 @@ from dagster_project.lifecycle.template import (
 
 NO_MODEL = "no_model"
 OVER_LENGTH = "over_length"
-FAILURES = frozenset({NO_MODEL, "refused", "timeout", "rate_limited", "server_error", "malformed", OVER_LENGTH})
+OVER_BUDGET = "over_budget"
+NO_LETTER = "no_letter"  # the mode is autonomous, and the template has no place for it
+CTA_ID = "cta_id"  # in a letter's answer, beside its slots
+REPAIRS = 1  # a model that doesn't mend its text when told what is wrong doesn't mend it when told again
+FAILURES = frozenset(
+    {NO_MODEL, NO_LETTER, OVER_BUDGET, "refused", "timeout", "rate_limited", "server_error", "malformed", OVER_LENGTH}
+)
+_JINJA = re.compile(r"\{%.*?%\}|\{\{.*?\}\}|\{#.*?#\}", re.DOTALL)
+_WORDS = ("subject.txt.j2", "body.txt.j2")
 
 
 class Policy(Protocol):
@@ -39,7 +51,7 @@ class Policy(Protocol):
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class WriterRequest:
-    """One distinct fact pattern: campaign, variant, locale, facts that are not personal, placeholders with a value.
+    """One distinct fact pattern: campaign, variant, locale, public facts, ranges of others, placeholders with a value.
 
     Nothing here is about one person, so one answer serves everyone who shares the pattern.
     """
@@ -53,6 +65,11 @@ class WriterRequest:
     slots: Mapping[str, SlotSpec]
     facts: Mapping[str, str | float | None]
     placeholders: tuple[str, ...]
+    ranges: Mapping[str, str] = dataclasses.field(default_factory=dict)  # of bucketed facts; grounds for no number
+    previous: Mapping[str, str] = dataclasses.field(default_factory=dict)  # slots that the guards objected to
+    objections: tuple[str, ...] = ()  # and what they said
+    brief: str = ""  # of a letter: what it is to achieve
+    ctas: Mapping[str, str] = dataclasses.field(default_factory=dict)  # of a letter: id -> label, one to be chosen
 
     @property
     def key(self) -> str:
@@ -61,7 +78,10 @@ class WriterRequest:
                 "campaign": [self.campaign_id, self.variant, self.campaign_title],
                 "words": [self.locale, self.tone, self.template_version],
                 "facts": dict(self.facts),
+                "ranges": dict(self.ranges),
                 "placeholders": list(self.placeholders),
+                "letter": [self.brief, dict(self.ctas)],
+                "repair": [dict(self.previous), list(self.objections)],
             }
         )
 
@@ -77,8 +97,16 @@ class WriterResult:
     model: str = ""  # as the server names it
     tokens_in: int = 0
     tokens_out: int = 0
+    dollars: Decimal | None = None  # None: nobody knows the model's price
     seconds: float = 0.0
-    was_called: bool = False  # False: the breaker was open
+    was_called: bool = False  # False: the breaker was open, the budget spent, or the answer known
+    findings: tuple[Finding, ...] = ()  # of the guards: why slots that came were not taken
+    guards: bytes = b""  # the phrases that they looked for
+
+
+def call_key(request: WriterRequest, prompt: bytes, settings: Mapping[str, object]) -> str:
+    """Of everything that an answer depends on: equal keys need one call."""
+    return content_hash({"request": request.key, "prompt": content_hash(prompt), "settings": dict(settings)})
 
 
 Write = Callable[[Sequence[WriterRequest]], Sequence[WriterResult]]  # answers in the order of the requests
@@ -91,7 +119,12 @@ class Batch:
     drafts: tuple[Draft, ...]
     failures: Mapping[str, str]  # message_id -> one line
     artifacts: Mapping[str, bytes]  # content hash -> bytes: everything the recipes point at, nothing personal
-    answers: tuple[WriterResult, ...]  # one per distinct fact pattern
+    answers: tuple[WriterResult, ...]  # one per distinct fact pattern, then one per repair
+
+    @property
+    def objections(self) -> list[str]:
+        """What guards found in answers, each once: code and sentence."""
+        return sorted({f"{found.code}: {found.sentence}" for answer in self.answers for found in answer.findings})
 
 
 def writer_request(message: PlannedMessage, policy: Policy, template: Template) -> WriterRequest:
@@ -104,16 +137,27 @@ def _request(
     message: PlannedMessage, policy: Policy, template: Template, values: Mapping[str, str | float | None]
 ) -> WriterRequest:
     spec = template.spec
+    letter = spec.letter if policy.mode == "autonomous" else None
+    letters = {cta: one.version for cta, one in template.letters.items()} if letter else {}
     return WriterRequest(
         campaign_id=message.campaign_id,
         variant=message.variant,
         campaign_title=policy.title,
         locale=pick_locale(message.locale, spec.locales),
         tone=spec.tone,
-        template_version=template.version,
-        slots=spec.slots,
-        facts={name: values[name] for name, fact in spec.facts.items() if not fact.personal},
-        placeholders=tuple(name for name, value in values.items() if value is not None),
+        template_version=content_hash(letters) if letter else template.version,
+        slots=letter.slots() if letter else spec.slots,
+        brief=letter.brief if letter else "",
+        ctas={name: cta.label for name, cta in spec.ctas.items()} if letter else {},
+        facts={name: values[name] for name, fact in spec.facts.items() if fact.to_model == "public"},
+        ranges={
+            name: fact.bucket(value)
+            for name, fact in spec.facts.items()
+            if fact.to_model == "bucket" and isinstance(value := message.facts.get(name), int | float)
+        },
+        placeholders=tuple(
+            name for name, value in values.items() if value is not None and spec.facts[name].to_model != "never"
+        ),
     )
 
 
@@ -129,11 +173,9 @@ def draft(
 ) -> Draft:
     """The mail for one message. The same arguments give the same draft hash, however often and wherever.
 
-    `unsubscribe_url` is dropped for transactional mail and required for any other. `result` is looked at in the
-    assisted mode alone; a problem with it falls back to the deterministic words and says why.
+    `unsubscribe_url` is dropped for transactional mail and required for any other. `result`, `judged`, is not looked at in
+    template mode; a problem with it falls back to the deterministic words and says why.
     """
-    if policy.mode == "autonomous":
-        raise InputError(f"{message.campaign_id}: mode: found autonomous, allowed: template, assisted")
     is_transactional = policy.legal_basis == "transactional"
     if not is_transactional and not unsubscribe_url:
         raise InputError(f"{message.campaign_id}: unsubscribe_url: found nothing, allowed: an https address")
@@ -151,15 +193,18 @@ def draft(
         "context": _context_hash(sender_name, postal_address, policy.title, context.unsubscribe_url),
     }
     reason, rendered = None, None
-    if policy.mode == "assisted":
-        reason, rendered = _assisted(message, policy, template, context, result)
-        if rendered is not None and result is not None and result.slots is not None:
+    if policy.mode != "template":
+        into = _written_into(template, policy.mode, result)
+        reason, rendered = _written(message, into, context, result)
+        if into is not None and rendered is not None and result is not None and result.slots is not None:
             recipe |= {
+                "template": into.version,
                 "prompt": content_hash(result.prompt),
                 "model": content_hash(result.settings),
                 "slots": content_hash(result.slots),
+                "guards": content_hash(result.guards),
             }
-    mode: Mode = "template" if rendered is None else "assisted"
+    mode: Mode = "template" if rendered is None else policy.mode
     rendered = rendered or template.render(message.facts, None, context)
     return Draft(
         message_id=message.message_id,
@@ -176,6 +221,60 @@ def draft(
     )
 
 
+def judged(
+    request: WriterRequest, result: WriterResult, template: Template, phrases: Mapping[str, Phrases]
+) -> WriterResult:
+    """The answer with what the guards say of it. One that may not go out becomes a failure: `malformed`, `over_length`, or
+    `guard:<code>` by the first finding.
+
+    `phrases` is by language; a locale without any is looked at for what needs no words.
+    """
+    if result.slots is None:
+        return result
+    is_chosen = not request.ctas or result.slots.get(CTA_ID) in request.ctas
+    if set(result.slots) != {*request.slots, *([CTA_ID] if request.ctas else [])} or not is_chosen:
+        return dataclasses.replace(result, slots=None, failure="malformed")
+    offered = set(request.placeholders)
+    passages = [
+        Passage(
+            name,
+            result.slots[name],
+            slot.max_chars,
+            may_use=frozenset(offered & set(slot.placeholders)),
+            must_use=frozenset(offered & set(slot.must_include)),
+        )
+        for name, slot in request.slots.items()
+        if result.slots[name].strip() or not slot.optional
+    ]
+    looked_for = phrases_of(phrases, request.locale)
+    grounds = Grounds(
+        locale=request.locale,
+        facts=request.facts,
+        own_words=own_words(template),
+        phrases=looked_for,
+        prompt=result.prompt.decode(errors="replace"),
+    )
+    guards = canonical(looked_for.model_dump())
+    if not (found := findings(passages, grounds)):
+        return dataclasses.replace(result, guards=guards)
+    code = found[0].code
+    reason = code if code == OVER_LENGTH else f"guard:{code}"
+    return dataclasses.replace(result, slots=None, failure=reason, findings=found, guards=guards)
+
+
+def repair_of(request: WriterRequest, slots: Mapping[str, str], found: Sequence[Finding]) -> WriterRequest:
+    """The same pattern asked once more, with what was written and what the guards said of it."""
+    told = tuple(dict.fromkeys(f"{one.passage}: {one.sentence}" for one in found))
+    return dataclasses.replace(request, previous=slots, objections=told)
+
+
+def own_words(template: Template) -> str:
+    """What the template's author says to everybody: subject, text, labels and the footer's reason. May be said again."""
+    parts = (template.parts[name].content.decode() for name in _WORDS if name in template.parts)
+    labels = (cta.label for cta in template.spec.ctas.values())
+    return "\n".join([*(_JINJA.sub(" ", part) for part in parts), *labels, template.spec.why])
+
+
 def _context_hash(sender_name: str, postal_address: str, title: str, unsubscribe_url: str | None) -> str:
     return content_hash(
         {
@@ -187,20 +286,29 @@ def _context_hash(sender_name: str, postal_address: str, title: str, unsubscribe
     )
 
 
-def _assisted(
-    message: PlannedMessage, policy: Policy, template: Template, context: Context, result: WriterResult | None
+def _written_into(template: Template, mode: Mode, result: WriterResult | None) -> Template | None:
+    """The template that a model's words go into: in autonomous mode the letter with the call to action that it chose."""
+    if mode == "assisted":
+        return template
+    if not template.letters:
+        return None
+    chosen = (result.slots or {}).get(CTA_ID) if result else None
+    return template.letters.get(chosen or "") or next(iter(template.letters.values()))
+
+
+def _written(
+    message: PlannedMessage, template: Template | None, context: Context, result: WriterResult | None
 ) -> tuple[str | None, Rendered | None]:
     """Either the reason to fall back, or the mail with the model's words in it."""
+    if template is None:
+        return NO_LETTER, None
     if result is None:
         return NO_MODEL, None
     if result.slots is None:
         return result.failure or "malformed", None
     spec = template.spec
     values = prepare_facts(template.name, spec.facts, message.facts)
-    request = _request(message, policy, template, values)
-    if problem := check_slots(result.slots, spec.slots, facts=request.facts, placeholders=request.placeholders):
-        return problem, None
-    filled = {name: fill(text.strip(), values) for name, text in result.slots.items()}
+    filled = {name: fill(text.strip(), values) for name, text in result.slots.items() if name != CTA_ID}
     if any(len(text) > spec.slots[name].max_chars for name, text in filled.items()):
         return OVER_LENGTH, None  # a long name can push a fitting text over its limit
     rendered = template.render(message.facts, filled, context)
@@ -215,18 +323,31 @@ def draft_all(
     sender_name: str,
     postal_address: str,
     unsubscribe_url: Callable[[PlannedMessage], str],
+    phrases: Mapping[str, Phrases],
     write: Write | None = None,
 ) -> Batch:
     """Drafts for a whole tick: one call of the model per distinct fact pattern, none without `write`.
 
-    A message whose facts or template are wrong becomes a failure with one line and stops nobody else.
+    Each answer passes the guards once, whoever shares it; one that doesn't pass is asked for once more, with the objections. A
+    message whose facts or template are wrong becomes a failure with one line and stops nobody else.
     """
     messages = tuple(messages)
     template_of = functools.cache(template_of)
     key_of, requests = writer_requests(messages, policies, template_of) if write else ({}, {})
     keys = sorted(requests)  # the order of calls must not depend on the order of rows
-    answers = tuple(write([requests[key] for key in keys])) if write and keys else ()
-    answer_of = dict(zip(keys, answers, strict=True))
+    answers: list[WriterResult] = []
+    answer_of: dict[str, WriterResult] = {}
+    asked = {key: requests[key] for key in keys}
+    for _ in range(1 + REPAIRS):
+        told = write(list(asked.values())) if write and asked else ()
+        repairs: dict[str, WriterRequest] = {}
+        for (key, request), answer in zip(asked.items(), told, strict=True):
+            judgement = judged(request, answer, template_of(request.campaign_id, request.variant), phrases)
+            answers.append(judgement)
+            answer_of[key] = judgement
+            if judgement.findings and answer.slots is not None:
+                repairs[key] = repair_of(request, answer.slots, judgement.findings)
+        asked = repairs
     drafts: list[Draft] = []
     failures: dict[str, str] = {}
     artifacts: dict[str, bytes] = {}
@@ -250,13 +371,16 @@ def draft_all(
         drafts.append(made)
         if template.version not in artifacts:
             artifacts |= template_artifacts(template)
-        if result is not None and result.slots is not None and made.mode == "assisted":
+        if result is not None and result.slots is not None and made.mode != "template":
+            letter = template.letters.get(result.slots.get(CTA_ID, ""))
+            artifacts |= template_artifacts(letter) if letter else {}
             artifacts |= {
                 made.recipe["prompt"]: result.prompt,
                 made.recipe["model"]: canonical(result.settings),
                 made.recipe["slots"]: canonical(result.slots),
+                made.recipe["guards"]: result.guards,
             }
-    return Batch(tuple(drafts), failures, artifacts, answers)
+    return Batch(tuple(drafts), failures, artifacts, tuple(answers))
 
 
 def _policy(message: PlannedMessage, policies: Mapping[str, Policy]) -> Policy:
@@ -270,16 +394,16 @@ def _policy(message: PlannedMessage, policies: Mapping[str, Policy]) -> Policy:
 def writer_requests(
     messages: Sequence[PlannedMessage], policies: Mapping[str, Policy], template_of: Callable[[str, str], Template]
 ) -> tuple[dict[str, str], dict[str, WriterRequest]]:
-    """message_id -> key and key -> request, for the assisted messages that can be drafted and have a slot to fill."""
+    """message_id -> key and key -> request, for the messages that a model has a part in, if they can be drafted and have a place for it."""
     key_of: dict[str, str] = {}
     requests: dict[str, WriterRequest] = {}
     for message in messages:
         policy = policies.get(message.campaign_id)
-        if policy is None or policy.mode != "assisted":
+        if policy is None or policy.mode == "template":
             continue
         try:
             template = template_of(message.campaign_id, message.variant)
-            if not template.spec.slots:
+            if not (template.spec.slots if policy.mode == "assisted" else template.letters):
                 continue
             request = writer_request(message, policy, template)
         except InputError:

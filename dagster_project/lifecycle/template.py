@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import itertools
 import json
 import math
 import re
@@ -47,6 +48,10 @@ Line = Annotated[str, StringConstraints(min_length=1, max_length=300, pattern=r"
 Values = dict[str, str | float | None]  # facts as a template sees them; None where the product has no value
 
 
+# What a language model may see of a fact. The default is the careful one: nobody's value leaves because a line was forgotten.
+Exposure = Literal["public", "bucket", "placeholder", "never"]
+
+
 class _Strict(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -56,8 +61,31 @@ class FactSpec(_Strict):
 
     type: Literal["text", "number", "date", "percent"]
     required: bool = Field(False, description="a message without it is not drafted")
-    personal: bool = Field(False, description="the value never reaches a model; its placeholder does")
+    to_model: Exposure = Field(
+        "placeholder",
+        description="what a model sees: the value (public), the range it lies in (bucket), that there is one (placeholder), nothing (never)",
+    )
+    buckets: tuple[float, ...] = Field((), description="of bucket: where a new range begins, ascending")
     max_chars: int = Field(64, ge=1, le=200, description="longer text is shortened with an ellipsis")
+
+    @model_validator(mode="after")
+    def _buckets_fit(self) -> FactSpec:
+        if (self.to_model == "bucket") != bool(self.buckets):
+            raise ValueError(
+                "buckets: found them without to_model: bucket or the other way round, allowed: both or neither"
+            )
+        if self.buckets and self.type not in ("number", "percent"):
+            raise ValueError(f"to_model: found bucket for a {self.type}, allowed: for a number or percent")
+        if any(after <= before for before, after in itertools.pairwise(self.buckets)):
+            raise ValueError(f"buckets: found {list(self.buckets)}, allowed: ascending numbers")
+        return self
+
+    def bucket(self, value: float) -> str:
+        """The range that a value lies in, in words for a model. A percentage is compared as a share, as the trigger has it."""
+        below = [bound for bound in self.buckets if bound > value]
+        least = [bound for bound in self.buckets if bound <= value]
+        said = [f"at least {bound:g}" for bound in least[-1:]] + [f"below {bound:g}" for bound in below[:1]]
+        return ", ".join(said)
 
 
 class SlotSpec(_Strict):
@@ -67,6 +95,38 @@ class SlotSpec(_Strict):
     max_chars: int = Field(ge=1, le=600, description="after the placeholders are filled")
     placeholders: tuple[Name, ...] = ()
     must_include: tuple[Name, ...] = ()
+    optional: bool = Field(default=False, description="may be left empty")
+
+
+class LetterSpec(_Strict):
+    """What a model writes where the campaign's mode is autonomous: subject, preheader, paragraphs, and which call to action."""
+
+    brief: Line = Field(description="what this mail is to achieve")
+    paragraphs: int = Field(3, ge=1, le=4, description="at most; the first must be there")
+    max_chars: int = Field(300, ge=40, le=600, description="of a paragraph, after the placeholders are filled")
+    placeholders: tuple[Name, ...] = ()
+    must_include: tuple[Name, ...] = Field((), description="tokens that the first paragraph must use")
+
+    def slots(self) -> dict[str, SlotSpec]:
+        """The letter's places, in the order in which they are read."""
+        offered = self.placeholders
+        found = {
+            "subject": SlotSpec(description="The subject line, in sentence case.", max_chars=60, placeholders=offered),
+            "preheader": SlotSpec(
+                description="The line after the subject in an inbox. It adds to the subject.",
+                max_chars=110,
+                placeholders=offered,
+            ),
+        }
+        for number in range(1, self.paragraphs + 1):
+            found[f"paragraph_{number}"] = SlotSpec(
+                description="One thought." if number == 1 else "One thought more, or nothing.",
+                max_chars=self.max_chars,
+                placeholders=offered,
+                must_include=self.must_include if number == 1 else (),
+                optional=number > 1,
+            )
+        return found
 
 
 class CtaSpec(_Strict):
@@ -86,20 +146,27 @@ class TemplateSpec(_Strict):
     facts: Mapping[Name, FactSpec] = Field(default_factory=dict)
     slots: Mapping[Name, SlotSpec] = Field(default_factory=dict)
     ctas: Mapping[Name, CtaSpec] = Field(default_factory=dict)
+    letter: LetterSpec | None = Field(None, description="for mode: autonomous")
 
     @model_validator(mode="after")
     def _names_agree(self) -> TemplateSpec:
         if taken := sorted(CONTEXT_NAMES & self.facts.keys()):
             raise ValueError(f"facts: found {taken[0]}, allowed: any name but {', '.join(sorted(CONTEXT_NAMES))}")
-        for name, slot in self.slots.items():
+        if self.letter and not ("first_name" in self.facts and self.ctas):
+            raise ValueError(
+                "letter: found no fact first_name or no ctas, allowed: a letter greets somebody and asks for one thing"
+            )
+        places = {f"slots.{name}": slot for name, slot in self.slots.items()}
+        for name, slot in (places | ({"letter": self.letter} if self.letter else {})).items():
             for key, used, offered in (
                 ("placeholders", slot.placeholders, tuple(self.facts)),
                 ("must_include", slot.must_include, slot.placeholders),
             ):
+                hidden = [fact for fact in used if fact in self.facts and self.facts[fact].to_model == "never"]
+                if hidden:
+                    raise ValueError(f"{name}.{key}: found {hidden[0]}, whose to_model is never, allowed: other facts")
                 if unknown := sorted(set(used) - set(offered)):
-                    raise ValueError(
-                        f"slots.{name}.{key}: found {unknown[0]}, allowed: {', '.join(offered) or 'nothing'}"
-                    )
+                    raise ValueError(f"{name}.{key}: found {unknown[0]}, allowed: {', '.join(offered) or 'nothing'}")
         return self
 
 
@@ -147,6 +214,8 @@ class Template(Protocol):
     def layout_hash(self) -> str: ...
     @property
     def parts(self) -> Mapping[str, Part]: ...
+    @property
+    def letters(self) -> Mapping[str, Template]: ...  # by call to action; empty without a letter
     def render(self, facts: Mapping[str, object], slots: Mapping[str, str] | None, context: Context) -> Rendered: ...
 
 
@@ -220,7 +289,7 @@ def prepare_facts(name: str, specs: Mapping[str, FactSpec], facts: Mapping[str, 
     """Every declared fact as a template sees it: text and dates as words, numbers as numbers, null as None.
 
     Facts nobody declared are left out. A required one that is missing, or one of the wrong type, is an InputError that
-    names the fact but, where it is personal, never its value.
+    names the fact but never a value that no model may see either.
     """
     prepared: Values = {}
     for key, spec in specs.items():
@@ -236,7 +305,7 @@ def prepare_facts(name: str, specs: Mapping[str, FactSpec], facts: Mapping[str, 
                 else:
                     value = _number(value)
             except TypeError as error:
-                found = type(value).__name__ if spec.personal else repr(value)[:60]
+                found = type(value).__name__ if spec.to_model in ("placeholder", "never") else repr(value)[:60]
                 raise InputError(f"{name}: fact {key}: found {found}, allowed: {error} or null") from None
         if value is None and spec.required:
             raise InputError(f"{name}: fact {key}: found null, allowed: a {spec.type}")

@@ -86,15 +86,41 @@ def written(name: str, content: bytes) -> Callable[[Path], object]:
         (changed("template.yml", "tone:", "mood:"), "/template.yml: tone: found nothing, allowed: a value"),
         (
             changed("template.yml", "facts:", "extra: 1\nfacts:"),
-            "/template.yml: extra: found an unknown key, allowed: layout, locales, tone, why, facts, slots, ctas",
+            "/template.yml: extra: found an unknown key, allowed: layout, locales, tone, why, facts, slots, ctas, letter",
         ),
         (
-            changed("template.yml", "{type: text, personal: true}", "{type: text, private: true}"),
-            "/template.yml: facts.first_name.private: found an unknown key, allowed: type, required, personal, ",
+            changed("template.yml", "first_name: {type: text}", "first_name: {type: text, private: true}"),
+            "/template.yml: facts.first_name.private: found an unknown key, allowed: type, required, to_model, buckets, ",
         ),
         (
-            changed("template.yml", "{type: text, personal: true}", "{type: words}"),
+            changed("template.yml", "first_name: {type: text}", "first_name: {type: words}"),
             "/template.yml: facts.first_name.type: found 'words', allowed: 'text', 'number', 'date' or 'percent'",
+        ),
+        (
+            changed("template.yml", "first_name: {type: text}", "first_name: {type: text, to_model: always}"),
+            "/template.yml: facts.first_name.to_model: found 'always', allowed: 'public', 'bucket', 'placeholder' or 'never'",
+        ),
+        (
+            changed(
+                "template.yml", "first_name: {type: text}", "first_name: {type: text, to_model: bucket, buckets: [1]}"
+            ),
+            "/template.yml: to_model: found bucket for a text, allowed: for a number or percent",
+        ),
+        (
+            changed("template.yml", "first_name: {type: text}", "first_name: {type: number, to_model: bucket}"),
+            "/template.yml: buckets: found them without to_model: bucket or the other way round, allowed: both or neither",
+        ),
+        (
+            changed(
+                "template.yml",
+                "first_name: {type: text}",
+                "first_name: {type: number, to_model: bucket, buckets: [2, 2]}",
+            ),
+            "/template.yml: buckets: found [2.0, 2.0], allowed: ascending numbers",
+        ),
+        (
+            changed("template.yml", "account_name: {type: text}", "account_name: {type: text, to_model: never}"),
+            "/template.yml: slots.opening.placeholders: found account_name, whose to_model is never, allowed: other facts",
         ),
         (
             changed("template.yml", "max_chars: 260", "max_chars: many"),
@@ -237,8 +263,8 @@ def test_any_change_makes_a_new_version(root: Path) -> None:
         ("../../../layouts/default.mjml.j2", "{{ postal_address }}", "", "/body.mjml.j2: found no postal address"),
         (
             "template.yml",
-            "{type: text}",
-            "{type: text, required: true}",
+            "{type: text, to_model: public}",
+            "{type: text, to_model: public, required: true}",
             "/template.yml: facts.next_setup_step.required: ",
         ),
     ],

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import socket
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from decimal import Decimal
 from pathlib import Path
 
 import pytest
@@ -15,9 +17,10 @@ from pydantic import SecretStr
 from pytest_httpserver import HTTPServer
 from werkzeug import Request, Response
 
-from dagster_project.adapters.templates import load_templates
+from dagster_project.adapters.templates import load_phrases, load_templates
 from dagster_project.adapters.writer import Writer, load_prompt, open_writer
-from dagster_project.lifecycle.drafting import Batch, WriterRequest, draft_all
+from dagster_project.lifecycle.budget import Budget
+from dagster_project.lifecycle.drafting import Batch, WriterRequest, WriterResult, draft_all
 from dagster_project.lifecycle.errors import InputError
 from dagster_project.lifecycle.message import Mode, PlannedMessage, content_hash
 from dagster_project.lifecycle.template import SlotSpec
@@ -114,6 +117,7 @@ def test_the_call_asks_for_strict_output_without_chance(server: HTTPServer) -> N
         "tone": "warm",
         "locale": "en",
         "facts": {"weeks_away": "1"},
+        "ranges": {},
         "placeholders": ["{{account_name}}", "{{weeks_away}}"],
         "slots": {
             "opening": {
@@ -323,19 +327,72 @@ def test_a_missing_prompt_is_named(tmp_path: Path) -> None:
         load_prompt(tmp_path)
 
 
+@dataclasses.dataclass(frozen=True)
 class Policy:
     """The part of a policy that drafting reads."""
 
-    title = "Come back"
+    title: str = "Come back"
     mode: Mode = "assisted"
-    legal_basis = "consent"
+    legal_basis: str = "consent"
 
 
 FIRST, COMPANY, ADDRESS = "Anastasija-Zyx", "Quuxbury Holdings", "anastasija.zyx@mail.example"
 
 
-def draft_winbacks(write: Callable[..., object] | None) -> Batch:
-    """Forty people in two patterns, drafted with the shipped template."""
+LETTER = {
+    "subject": "Your reports at {{account_name}}",
+    "preheader": "Everything is where you left it.",
+    "paragraph_1": "It has been {{weeks_away}} weeks, and nothing is lost.",
+    "paragraph_2": "Open one report and see where things stand.",
+    "paragraph_3": "",
+    "cta_id": "main",
+}
+
+
+def test_a_letter_is_written_by_the_model_and_linked_by_the_template(server: HTTPServer) -> None:
+    """Subject, preheader, paragraphs and which button; the address behind it, greeting and footer are the template's."""
+    batch = draft_winbacks(answering(server, as_json(completion(json.dumps(LETTER)))).write, mode="autonomous")
+    schema = server.log[0][0].get_json()["response_format"]["json_schema"]["schema"]
+    asked = json.loads(server.log[0][0].get_json()["messages"][1]["content"])
+    made = batch.drafts[0]
+
+    assert len(server.log) == 1
+    assert schema["properties"]["cta_id"]["const"] == "main"
+    assert asked["ctas"] == {"main": "Open your workspace"}
+    assert asked["brief"].startswith("Say how long")
+    assert (made.mode, made.mode_asked, made.fallback_reason) == ("autonomous", "autonomous", None)
+    assert made.subject == f"Your reports at {COMPANY}"
+    assert f"Hi {FIRST},\n\nIt has been 4 weeks, and nothing is lost.\n\nOpen one report" in made.text
+    assert "Open your workspace:\nhttps://app.ledgerline.example/home\n" in made.text
+    assert made.html.count("<p") == made.html.replace("<p></p>", "").count("<p"), "no empty paragraph"
+    assert made.unsubscribe_url in made.text
+    assert made.recipe["template"] in batch.artifacts
+    assert all(content_hash(content) == digest for digest, content in batch.artifacts.items())
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        ({"cta_id": "elsewhere"}, "malformed"),
+        ({"paragraph_1": ""}, "guard:empty"),
+        ({"subject": "You have won 20% off"}, "guard:number"),
+        ({"paragraph_3": "See https://evil.example for more."}, "guard:link"),
+        ({"subject": "x" * 61}, "over_length"),
+        ({"preheader": "<b>Hello</b>"}, "guard:markup"),
+    ],
+)
+def test_a_letter_that_a_guard_refuses_gives_way_to_the_template(
+    server: HTTPServer, change: dict[str, str], reason: str
+) -> None:
+    """Whole: no part of it goes out."""
+    batch = draft_winbacks(answering(server, as_json(completion(json.dumps(LETTER | change)))).write, mode="autonomous")
+
+    assert {(made.mode, made.fallback_reason) for made in batch.drafts} == {("template", reason)}
+    assert [made.draft_hash for made in batch.drafts] == [made.draft_hash for made in draft_winbacks(None).drafts]
+
+
+def draft_winbacks(write: Callable[..., object] | None, mode: Mode = "assisted") -> Batch:
+    """Forty people whose weeks lie in one range, drafted with the shipped template."""
     library = load_templates(ROOT / "templates")
     messages = [
         PlannedMessage(
@@ -359,11 +416,12 @@ def draft_winbacks(write: Callable[..., object] | None) -> Batch:
     ]
     return draft_all(
         messages,
-        policies={"winback": Policy()},
+        policies={"winback": Policy(mode=mode)},
         template_of=library.get,
         sender_name="Ledgerline",
         postal_address="Street 1",
         unsubscribe_url=lambda message: f"https://mail.ledgerline.example/u/{message.user_id}",
+        phrases=load_phrases(ROOT / "templates"),
         write=write,  # pyright: ignore[reportArgumentType]
     )
 
@@ -380,10 +438,11 @@ def test_no_personal_value_is_in_any_byte_sent(server: HTTPServer) -> None:
     batch = draft_winbacks(answering(server, record).write)
     sent = b" ".join(received)
 
-    assert len(received) == 2
+    assert len(received) == 1, "4 and 5 weeks are one range"
     for value in (FIRST, COMPANY, ADDRESS, "Zyx", "Quuxbury", "user-", "message-", "account-77", "/u/"):
         assert value.encode() not in sent
     assert b"{{account_name}}" in sent
+    assert b"at least 4, below 8" in sent
     assert {made.mode for made in batch.drafts} == {"assisted"}
     assert all(f"Everything in {COMPANY} is as you left it." in made.text for made in batch.drafts)
     assert batch.drafts[0].recipe["prompt"] == content_hash(load_prompt(PROMPTS))
@@ -409,3 +468,83 @@ def test_whatever_fails_the_deterministic_mail_goes_out(
 
     assert {(made.mode, made.fallback_reason) for made in batch.drafts} == {("template", reason)}
     assert [made.draft_hash for made in batch.drafts] == [made.draft_hash for made in draft_winbacks(None).drafts]
+
+
+def counting(server: HTTPServer, budget: Budget, model: str = "small") -> Writer:
+    server.expect_request(PATH, method="POST").respond_with_handler(as_json(completion(json.dumps(ANSWER))))
+    writer = open_writer(
+        key=SecretStr("k"),
+        base_url=server.url_for("/v1"),
+        model=model,
+        timeout_seconds=TIMEOUT_SECONDS,
+        prompts=PROMPTS,
+        budget=budget,
+    )
+    assert writer is not None
+    return writer
+
+
+@pytest.mark.parametrize("calls", [0, 1, 4, 5, 100])
+def test_a_budget_of_calls_is_never_overrun_and_everybody_has_an_answer(server: HTTPServer, calls: int) -> None:
+    """Twenty patterns: so many calls as there may be, and a reason for each of the others."""
+    results = counting(server, Budget(calls=calls)).write([request(number) for number in range(20)])
+
+    assert len(server.log) == min(calls, 20)
+    assert [result.failure for result in results] == [None] * min(calls, 20) + ["over_budget"] * max(20 - calls, 0)
+    assert not any(result.was_called for result in results[calls:])
+
+
+def test_a_budget_of_tokens_holds_though_nobody_knows_before_what_a_call_takes(server: HTTPServer) -> None:
+    """Each answer costs 150 tokens; before a call the most that it could take is set aside."""
+    results = counting(server, Budget(tokens=5_000)).write([request(number) for number in range(60)])
+    spent = sum(result.tokens_in + result.tokens_out for result in results)
+
+    assert 0 < spent == 150 * len(server.log) <= 5_000
+    assert results[-1].failure == "over_budget"
+
+
+def test_a_budget_in_dollars_goes_by_the_price_list(server: HTTPServer) -> None:
+    """120 tokens in and 30 out of gpt-4o-mini: 0.000036 dollars, at 0.15 and 0.60 per million."""
+    results = counting(server, Budget(dollars=Decimal("0.002")), "gpt-4o-mini").write([request(n) for n in range(60)])
+    made = [result for result in results if result.was_called]
+
+    assert {result.dollars for result in made} == {Decimal("0.000036")}
+    assert 0 < len(made) == len(server.log) < 60
+
+
+def test_a_budget_in_dollars_needs_a_price(server: HTTPServer) -> None:
+    """Or it would never stop, or never begin."""
+    with pytest.raises(InputError, match="POSTRIDER_MODEL_DOLLARS_PER_RUN: nobody knows the price of small"):
+        counting(server, Budget(dollars=Decimal(1)))
+
+
+def test_what_was_answered_once_is_not_asked_again(server: HTTPServer) -> None:
+    """In the next run, with the same prompt and model; a new pattern, and whatever failed, is asked."""
+    known: dict[str, WriterResult] = {}
+    recorded: list[tuple[str, WriterRequest, WriterResult]] = []
+
+    def record(calls: Sequence[tuple[str, WriterRequest, WriterResult]]) -> None:
+        recorded.extend(calls)
+        known.update({key: WriterResult(slots=result.slots) for key, _, result in calls if result.slots})
+
+    def find(keys: Sequence[str]) -> dict[str, WriterResult]:
+        return {key: known[key] for key in keys if key in known}
+
+    writer = counting(server, Budget())
+    first = writer.remembering(find, record)([request(1), request(2)])
+    second = writer.remembering(find, record)([request(2), request(3), request(1)])
+
+    assert len(server.log) == len(recorded) == 3
+    assert [result.slots for result in (*first, *second)] == [ANSWER] * 5
+    assert [result.was_called for result in second] == [False, True, False]
+    assert {result.prompt for result in second} == {load_prompt(PROMPTS)}, "the recipe names it all the same"
+    assert len({key for key, _, _ in recorded}) == 3
+
+
+def test_a_call_that_was_not_made_is_not_recorded(server: HTTPServer) -> None:
+    """Nothing was paid."""
+    recorded: list[object] = []
+
+    counting(server, Budget(calls=1)).remembering(lambda keys: {}, recorded.extend)([request(1), request(2)])
+
+    assert len(recorded) == 1

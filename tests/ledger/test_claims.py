@@ -379,3 +379,20 @@ def test_what_waits_says_until_when(world: World) -> None:
     assert waiting.due_at is not None
     assert timedelta(seconds=60) <= waiting.due_at - world.clock.now <= timedelta(seconds=90)
     assert world.ledger.waiting("yammer").messages == 0
+
+
+def test_what_a_claim_reads_does_not_grow_with_what_is_claimed(world: World) -> None:
+    """Each of the messages by its id. SQLite, left to itself, went through every message that anybody had claimed: a claim of 200
+    took 56 ms at first, and 425 when 700,000 were claimed."""
+    if world.engine.dialect.name != "sqlite":
+        assert "state" not in str(claims._claimed("postgresql")).split("WHERE")[1]
+        return
+    statement = str(claims._claimed("sqlite").compile(dialect=world.engine.dialect))
+    with world.engine.connect() as connection:
+        rows = connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {statement}", ("[]",)).fetchall()
+    plan = [row[-1] for row in rows]
+
+    assert [step for step in plan if step.startswith("SEARCH messages")] == [
+        "SEARCH messages USING INDEX sqlite_autoindex_messages_1 (message_id=?)"
+    ]
+    assert not [step for step in plan if step.startswith(("SCAN messages", "SCAN drafts", "SCAN recipients"))]

@@ -14,10 +14,13 @@ from dagster_project.lifecycle.drafting import (
     WriterResult,
     draft,
     draft_all,
+    judged,
+    own_words,
     template_artifacts,
     writer_request,
 )
 from dagster_project.lifecycle.errors import InputError
+from dagster_project.lifecycle.guards.reading import Phrases
 from dagster_project.lifecycle.message import Mode, PlannedMessage, content_hash
 from dagster_project.lifecycle.template import Context, Part, Rendered, TemplateSpec, canonical, prepare_facts
 
@@ -27,9 +30,9 @@ SPEC = TemplateSpec.model_validate(
         "why": "Because.",
         "locales": ["en", "de"],
         "facts": {
-            "first_name": {"type": "text", "personal": True},
-            "plan": {"type": "text", "required": True},
-            "weeks": {"type": "number"},
+            "first_name": {"type": "text"},
+            "plan": {"type": "text", "required": True, "to_model": "public"},
+            "weeks": {"type": "number", "to_model": "public"},
         },
         "slots": {"intro": {"description": "d", "max_chars": 60, "placeholders": ["first_name", "plan"]}},
     }
@@ -42,6 +45,7 @@ class FakeTemplate:
 
     name: str = "templates/emails/hello/default"
     spec: TemplateSpec = SPEC
+    letters: Mapping[str, FakeTemplate] = dataclasses.field(default_factory=dict)
     layout_hash: str = content_hash({"layouts/default.txt.j2": Part(b"layout").hash})
 
     @property
@@ -91,8 +95,11 @@ def message(number: int = 1, **changes: object) -> PlannedMessage:
 
 
 def one(policy: FakePolicy, result: WriterResult | None = None, **changes: object):  # noqa: ANN201 - a Draft
+    planned = message(**changes)
+    if result is not None:
+        result = judged(writer_request(planned, policy, FakeTemplate()), result, FakeTemplate(), {})
     return draft(
-        message(**changes),
+        planned,
         policy,
         FakeTemplate(),
         sender_name="Ledgerline",
@@ -110,6 +117,7 @@ def all_of(messages: Sequence[PlannedMessage], mode: Mode = "template", write: o
         sender_name="Ledgerline",
         postal_address="Street 1",
         unsubscribe_url=lambda planned: f"https://mail.ledgerline.example/u/{planned.user_id}",
+        phrases={"en": Phrases(claims=("free",))},
         write=write,  # pyright: ignore[reportArgumentType]
     )
 
@@ -155,7 +163,7 @@ def test_the_recipe_names_every_part() -> None:
     assert set(made.recipe) == {"template", "layout", "policy", "facts", "context"}
     assert made.recipe["facts"] == content_hash(planned.facts)
     assert made.recipe["policy"] == planned.policy_hash
-    assert set(one(FakePolicy(mode="assisted"), GOOD).recipe) == {*made.recipe, "prompt", "model", "slots"}
+    assert set(one(FakePolicy(mode="assisted"), GOOD).recipe) == {*made.recipe, "prompt", "model", "slots", "guards"}
 
 
 def test_a_model_writes_and_code_fills_in_the_names() -> None:
@@ -193,6 +201,61 @@ def test_a_text_that_fails_a_check_falls_back(intro: str, reason: str) -> None:
 
     assert (made.mode, made.fallback_reason) == ("template", reason)
     assert made.draft_hash == one(FakePolicy()).draft_hash
+
+
+def test_an_answer_is_judged_once_for_everyone_who_shares_it() -> None:
+    """By the phrases of the locale; what was found stays with the answer."""
+    writer = Recorder(WriterResult(slots={"intro": "It is free for you on {{plan}}."}, was_called=True))
+
+    batch = all_of([message(number, locale="en") for number in range(20)], mode="assisted", write=writer)
+
+    assert {made.fallback_reason for made in batch.drafts} == {"guard:claim"}
+    (found,) = batch.answers[0].findings
+    assert (found.code, found.passage, found.sentence) == ("claim", "intro", "'free' is a promise that no fact makes")
+    assert [answer.failure for answer in batch.answers] == ["guard:claim"] * 2, "asked for, and asked for once more"
+
+
+def test_a_text_that_the_guards_refuse_is_asked_for_once_more_with_what_they_said() -> None:
+    """A model that mends it is heard, everybody who shares the pattern has the mended words; the others aren't asked again."""
+    asked: list[WriterRequest] = []
+
+    def write(requests: Sequence[WriterRequest]) -> list[WriterResult]:
+        asked.extend(requests)
+        return [
+            WriterResult(
+                slots={"intro": "Welcome to {{plan}}." if one.objections or one.facts["weeks"] == 6 else "It is free."}
+            )
+            for one in requests
+        ]
+
+    people = [message(number, locale="en", facts={"plan": "team", "weeks": 6 + number % 2}) for number in range(10)]
+    batch = all_of(people, mode="assisted", write=write)
+
+    assert {(made.mode, made.fallback_reason) for made in batch.drafts} == {("assisted", None)}
+    assert [(dict(one.previous), one.objections) for one in asked] == [
+        ({}, ()),
+        ({}, ()),
+        ({"intro": "It is free."}, ("intro: 'free' is a promise that no fact makes",)),
+    ]
+    assert len({one.key for one in asked}) == 3, "a repair is another question, with an answer of its own to remember"
+
+
+def test_the_author_may_be_quoted() -> None:
+    """What the template itself says is no invention; what stands in its Jinja isn't said."""
+
+    class Generous(FakeTemplate):
+        @property
+        def parts(self) -> Mapping[str, Part]:
+            return {"body.txt.j2": Part(b"It is free until {{ plan }} {% if weeks == 9 %}ends{% endif %}.")}
+
+    assert own_words(Generous()).split() == ["It", "is", "free", "until", "ends", ".", "Because."]
+    request = writer_request(message(locale="en"), FakePolicy(), Generous())
+    phrases = {"en": Phrases(claims=("free",))}
+    free = WriterResult(slots={"intro": "It is free."}, was_called=True)
+    nine = WriterResult(slots={"intro": "It is free for 9 weeks."}, was_called=True)
+
+    assert judged(request, free, Generous(), phrases).failure is None
+    assert judged(request, nine, Generous(), phrases).failure == "guard:number"
 
 
 def test_without_a_writer_the_reason_is_no_model() -> None:
@@ -236,10 +299,14 @@ def test_the_locale_is_what_the_person_gets() -> None:
     assert one(FakePolicy(), locale="ja").locale == "en"
 
 
-def test_autonomous_mode_is_refused() -> None:
-    """It is not a mode that can be drafted, so it must not pass for one."""
-    with pytest.raises(InputError, match="mode: found autonomous, allowed: template, assisted"):
-        one(FakePolicy(mode="autonomous"))
+def test_a_template_without_a_letter_is_no_place_for_a_model_alone() -> None:
+    """The deterministic words go out, and the draft says why; nobody is asked."""
+    made = one(FakePolicy(mode="autonomous"))
+    writer = Recorder(GOOD)
+
+    assert (made.mode, made.mode_asked, made.fallback_reason) == ("template", "autonomous", "no_letter")
+    assert all_of([message()], mode="autonomous", write=writer).drafts[0].fallback_reason == "no_letter"
+    assert writer.asked == []
 
 
 def test_one_call_serves_everyone_with_the_same_pattern() -> None:
@@ -330,3 +397,51 @@ def test_a_template_version_is_found_by_its_files() -> None:
     assert template.version in artifacts
     assert template.layout_hash in artifacts
     assert Part(b"body").hash in artifacts
+
+
+SHY = TemplateSpec.model_validate(
+    {
+        "tone": "plain",
+        "why": "Because.",
+        "facts": {
+            "open": {"type": "text", "to_model": "public"},
+            "ranged": {"type": "number", "to_model": "bucket", "buckets": [4, 8]},
+            "share": {"type": "percent", "to_model": "bucket", "buckets": [0.5]},
+            "token": {"type": "text"},
+            "hidden": {"type": "text", "to_model": "never"},
+        },
+        "slots": {"intro": {"description": "d", "max_chars": 60, "placeholders": ["open", "ranged", "token"]}},
+    }
+)
+VALUES = {"open": "team", "ranged": 5, "share": 0.75, "token": "Quuxbury", "hidden": "Zyxwell"}
+
+
+def test_a_model_sees_of_each_fact_what_its_template_declares() -> None:
+    """The value, the range, that there is one, or nothing at all."""
+    request = writer_request(message(facts=VALUES), FakePolicy(), FakeTemplate(spec=SHY))
+
+    assert request.facts == {"open": "team"}
+    assert request.ranges == {"ranged": "at least 4, below 8", "share": "at least 0.5"}
+    assert request.placeholders == ("open", "ranged", "share", "token")
+    assert not any(value in repr(request) for value in ("Quuxbury", "Zyxwell", "0.75", "hidden"))
+
+
+def test_what_a_model_does_not_see_makes_no_pattern() -> None:
+    """Two people whose numbers lie in one range are asked for once; where a range begins, another pattern does."""
+    keys = {
+        number: writer_request(message(facts=VALUES | {"ranged": number}), FakePolicy(), FakeTemplate(spec=SHY)).key
+        for number in (3, 4, 7.9, 8, 800)
+    }
+
+    assert keys[4] == keys[7.9]
+    assert keys[8] == keys[800]
+    assert len(set(keys.values())) == 3
+
+
+def test_the_ends_of_a_range_ground_no_number() -> None:
+    """Somebody who was away for five weeks was not away for four, nor for eight."""
+    template = FakeTemplate(spec=SHY)
+    request = writer_request(message(facts=VALUES, locale="en"), FakePolicy(), template)
+
+    for text, failure in (("It has been 4 weeks.", "guard:number"), ("It has been {{ranged}} weeks.", None)):
+        assert judged(request, WriterResult(slots={"intro": text}), template, {}).failure == failure

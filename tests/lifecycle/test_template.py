@@ -20,7 +20,7 @@ from dagster_project.lifecycle.template import (
     shorten,
 )
 
-NAME = FactSpec(type="text", max_chars=20, personal=True)
+NAME = FactSpec(type="text", max_chars=20)
 
 
 @pytest.mark.parametrize(
@@ -113,7 +113,7 @@ def test_facts_become_words_by_their_type() -> None:
 )
 def test_a_fact_of_the_wrong_type_is_named(type_: str, value: object, allowed: str) -> None:
     """One line: which fact, what was found, what is allowed."""
-    specs = {"fact": FactSpec.model_validate({"type": type_})}
+    specs = {"fact": FactSpec.model_validate({"type": type_, "to_model": "public"})}
 
     with pytest.raises(InputError) as error:
         prepare_facts("templates/emails/x/default", specs, {"fact": value})

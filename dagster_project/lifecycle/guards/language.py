@@ -1,0 +1,64 @@
+"""Language: the text is written in the recipient's."""
+
+from __future__ import annotations
+
+import functools
+import re
+import unicodedata
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from dagster_project.lifecycle.guards.reading import Finding, Grounds, Passage
+
+if TYPE_CHECKING:
+    from py3langid.langid import LanguageIdentifier
+
+CODE = "language"
+# Written in scripts of their own: the script decides, and is certain from a few letters on.
+_SCRIPTS = {
+    "ja": ("HIRAGANA", "KATAKANA", "CJK"),
+    "zh": ("CJK",),
+    "ko": ("HANGUL", "CJK"),
+    "ar": ("ARABIC",),
+    "fa": ("ARABIC",),
+    "he": ("HEBREW",),
+    "ru": ("CYRILLIC",),
+    "uk": ("CYRILLIC",),
+    "el": ("GREEK",),
+    "th": ("THAI",),
+}
+_LATIN_LANGUAGES = ("en", "de", "fr", "es", "it", "pt", "nl")
+_OWN_SHARE = 0.5  # of letters: the rest are names
+_FEWEST_LETTERS = 12
+_FEWEST_WORDS = 7  # below, names and borrowed words decide: py3langid calls "Team-Einladung senden" English
+_CERTAIN = 0.9
+
+
+def find(passage: Passage, grounds: Grounds) -> Iterator[Finding]:
+    """The wrong script, or for languages in Latin letters another language with 90 % certainty. Short texts pass."""
+    letters = [char for char in passage.plain if char.isalpha()]
+    if len(letters) < _FEWEST_LETTERS:
+        return
+    scripts = _SCRIPTS.get(grounds.language, ("LATIN",))
+    own = sum(unicodedata.name(char, "").startswith(scripts) for char in letters) / len(letters)
+    if own < _OWN_SHARE:
+        sentence = f"only {own:.0%} of the letters are of the script of {grounds.language}"
+        yield passage.finding(CODE, 0, len(passage.plain), sentence)
+    elif grounds.language in _LATIN_LANGUAGES and len(passage.tokens) >= _FEWEST_WORDS:
+        text = re.sub(r"\s+", " ", passage.plain)
+        found, certainty = _identifier().classify(text)
+        if found != grounds.language and certainty >= _CERTAIN:
+            sentence = f"reads as {found} and not as {grounds.language} ({certainty:.0%})"
+            yield passage.finding(CODE, 0, len(passage.plain), sentence)
+
+
+@functools.cache
+def _identifier() -> LanguageIdentifier:
+    from py3langid.langid import (  # with its model a fifth of a second, for whom guards texts
+        MODEL_FILE,
+        LanguageIdentifier,
+    )
+
+    identifier = LanguageIdentifier.from_model_file(MODEL_FILE, norm_probs=True)
+    identifier.set_languages(list(_LATIN_LANGUAGES))
+    return identifier

@@ -1,0 +1,30 @@
+"""Placeholders: those offered, spelled exactly so, and every one that must be there."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+
+from dagster_project.lifecycle.guards.reading import PLACEHOLDER, Finding, Grounds, Passage
+from dagster_project.lifecycle.template import display
+
+CODES = ("unknown_placeholder", "missing_placeholder")
+
+
+def find(passage: Passage, grounds: Grounds) -> Iterator[Finding]:  # noqa: ARG001  as all guards
+    """Tokens that this person has no value for or that don't exist, and required ones that are missing."""
+    used = set()
+    for found in PLACEHOLDER.finditer(passage.text):
+        used.add(found[1])
+        if found[1] not in passage.may_use:
+            allowed = ", ".join(sorted(passage.may_use)) or "none"
+            yield Finding(
+                "unknown_placeholder", passage.name, *found.span(), f"{found[0]} is no placeholder; allowed: {allowed}"
+            )
+    for name in sorted(passage.must_use - used):
+        end = len(passage.text)
+        yield Finding("missing_placeholder", passage.name, end, end, f"{{{{{name}}}}} is missing")
+
+
+def fill(text: str, values: Mapping[str, str | float | None]) -> str:
+    """Each placeholder replaced once by its value; what a value itself contains is never looked at again."""
+    return PLACEHOLDER.sub(lambda match: display(values[match[1]] or ""), text)

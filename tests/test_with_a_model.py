@@ -1,0 +1,185 @@
+"""Whole ticks with a real HTTP server that speaks OpenAI's protocol: one that writes well, obeys attackers, invents, fails."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import re
+from collections.abc import Callable, Iterator
+from datetime import datetime, timedelta
+from email import message_from_bytes, policy
+from pathlib import Path
+
+import pytest
+from pytest_httpserver import HTTPServer
+from werkzeug import Request, Response
+
+from dagster_project.commands.plan import plan
+from dagster_project.commands.run import Report
+from dagster_project.home import Home
+
+pytestmark = pytest.mark.slow
+
+MORNING = datetime(2026, 9, 1, 9)
+ROOT = Path(__file__).parents[1]
+Tick = Callable[..., Report]
+Write = Callable[[str, list[str]], str]  # slot, the tokens that it must use -> text
+
+
+class Model:
+    """A server whose answers are made by `write`; it keeps every byte that it was sent."""
+
+    def __init__(self, server: HTTPServer) -> None:
+        self.received: list[bytes] = []
+        self.write: Write = well
+        self.status = 200
+        self.pattern = ""  # of the call that is being answered: one at a time
+        self.url = server.url_for("/v1")
+        server.expect_request("/v1/chat/completions", method="POST").respond_with_handler(self.answer)
+
+    def answer(self, request: Request) -> Response:
+        self.received.append(f"{request.url}\n{request.headers}\n".encode() + request.get_data())
+        asked = json.loads(request.get_json()["messages"][1]["content"])
+        self.pattern = json.dumps({key: asked[key] for key in ("campaign", "facts", "ranges", "placeholders")})
+        words = {name: self.write(name, slot["must_use"]) for name, slot in asked["slots"].items()}
+        choice = {"index": 0, "finish_reason": "stop", "message": {"role": "assistant", "content": json.dumps(words)}}
+        body = {
+            "id": "c", "object": "chat.completion", "created": 1, "model": "small-1", "choices": [choice],
+            "usage": {"prompt_tokens": 300, "completion_tokens": 40, "total_tokens": 340},
+        }  # fmt: skip
+        return Response(json.dumps(body), status=self.status, content_type="application/json")
+
+
+def well(slot: str, tokens: list[str]) -> str:
+    return " ".join(["Everything is where you left it, and a look takes a moment.", *tokens])
+
+
+@pytest.fixture
+def model() -> Iterator[Model]:
+    with HTTPServer(host="127.0.0.1") as server:
+        yield Model(server)
+
+
+def assisted(home: Home) -> dict[str, tuple[str, str | None]]:
+    """message_id -> how its draft was made and why not otherwise, in assisted campaigns."""
+    with home.ledger() as ledger:
+        return {
+            message.message_id: (draft.mode, draft.fallback_reason)
+            for message, draft in ledger.drafts(states=None)
+            if draft.mode_asked == "assisted"
+        }
+
+
+def mails(home: Home) -> list[str]:
+    """The text of every mail in the outbox."""
+    parsed = [message_from_bytes(path.read_bytes(), policy=policy.default) for path in home.outbox.rglob("*.eml")]
+    return [str(mail.get_body(("plain",)).get_content()) for mail in parsed]  # pyright: ignore[reportOptionalMemberAccess]
+
+
+def test_a_model_writes_for_everyone_of_a_pattern_and_is_not_asked_twice(
+    make_home: Callable[..., Home], tick: Tick, model: Model
+) -> None:
+    """As many calls as the plan said, its words in the mails, nothing of anybody in what it was sent; an hour later no call."""
+    home = make_home(openai_base_url=model.url, openai_api_key="k")
+    planned = plan(home, MORNING)
+    report = tick(home, MORNING)
+    made = assisted(home)
+
+    assert report.error is None
+    assert {how for how, _ in made.values()} == {"assisted"}, made
+    assert report.model["calls"] == planned["calls"] == len(model.received) < len(made)
+    assert report.model == {
+        "calls": len(model.received),
+        "tokens": 340 * len(model.received),
+        "dollars": pytest.approx(len(model.received) * (300 * 0.15 + 40 * 0.60) / 1e6),
+    }
+    assert any("Everything is where you left it, and a look takes a moment." in text for text in mails(home))
+    sent = b"\n".join(model.received).decode()
+    told = " ".join(path.read_text() for path in (ROOT / "templates").rglob("*") if path.is_file())
+    for column in ("user_id", "first_name", "email", "account_id", "account_name"):
+        rows = home.warehouse.rows(
+            f"select distinct {column} as value from int_users_enriched where {column} is not null"
+        )
+        values = {row["value"] for row in rows}
+        assert len(values) > 10
+        assert [value for value in values if value not in told and re.search(rf"\b{re.escape(value)}\b", sent)] == []
+    with home.ledger() as ledger:
+        assert ledger.verify()["ok"]
+    calls = len(model.received)
+    report = tick(home, MORNING + timedelta(hours=1))
+
+    assert report.error is None
+    new = len(model.received) - calls
+    assert new == report.model["calls"] < planned["calls"] / 2, "what was known was not asked"
+    assert plan(home, MORNING + timedelta(hours=1))["calls"] == 0
+
+
+ATTACKS: dict[str, tuple[Write, str]] = {
+    "a link": (lambda slot, tokens: "See https://evil.example/win for it.", "guard:link"),
+    "a reference link": (lambda slot, tokens: "See [here][1] for it.", "guard:markup"),
+    "a discount": (lambda slot, tokens: "You have 20% off from here on.", "guard:number"),
+    "a guarantee": (lambda slot, tokens: "Success is guaranteed for you.", "guard:claim"),
+    "a deadline": (lambda slot, tokens: "Have a look before Friday.", "guard:date"),
+    "another's name": (lambda slot, tokens: "Ask Marie about it.", "guard:name"),
+    "its own instruction": (
+        lambda slot, tokens: "No number, price, percentage, date, deadline, promise or comparison that is not here.",
+        "guard:leak",
+    ),
+    "a template": (lambda slot, tokens: "Hello {{ config }} and {% x %}.", "guard:unknown_placeholder"),
+    "another language": (
+        lambda slot, tokens: "Tout est resté à sa place, et rien ne manque depuis votre visite.",
+        "guard:language",
+    ),
+}
+
+
+def test_a_model_that_obeys_somebody_else_reaches_nobody(
+    make_home: Callable[..., Home], tick: Tick, model: Model
+) -> None:
+    """Each slot is attacked in another way, and in the same when it is asked for once more: the template's own words go out, each
+    with the reason; no mail has a word of it."""
+    home = make_home(openai_base_url=model.url, openai_api_key="k")
+    attacks, chosen = itertools.cycle(ATTACKS), dict[str, str]()
+
+    def obey(slot: str, tokens: list[str]) -> str:
+        return ATTACKS[chosen.setdefault(model.pattern + slot, next(attacks))][0](slot, tokens)
+
+    model.write = obey
+    report = tick(home, MORNING)
+    words = [write("", []) for write, _ in ATTACKS.values()]
+
+    assert report.error is None
+    assert len(chosen) == len(model.received) >= len(ATTACKS), (
+        "two slots for each pattern: every attack was made, and made again"
+    )
+    assert {how for how, _ in assisted(home).values()} == {"template"}
+    assert set(report.fallbacks) <= {reason for _, reason in ATTACKS.values()}
+    assert mails(home)
+    assert not [text for text in mails(home) if "evil.example" in text or any(one in text for one in words)]
+
+
+@pytest.mark.parametrize("calls", [0, 2])
+def test_a_budget_holds_and_everyone_is_drafted(
+    make_home: Callable[..., Home], tick: Tick, model: Model, calls: int
+) -> None:
+    """The patterns that are left say so."""
+    home = make_home(openai_base_url=model.url, openai_api_key="k", model_calls_per_run=calls)
+    report = tick(home, MORNING)
+
+    assert report.error is None
+    assert len(model.received) == report.model["calls"] == calls
+    assert report.fallbacks["over_budget"] > 0
+    assert set(assisted(home).values()) <= {("assisted", None), ("template", "over_budget")}
+
+
+def test_a_server_that_fails_costs_three_calls_and_no_mail(
+    make_home: Callable[..., Home], tick: Tick, model: Model
+) -> None:
+    """Everybody is drafted in the template's words."""
+    home = make_home(openai_base_url=model.url, openai_api_key="k")
+    model.status = 500
+    report = tick(home, MORNING)
+
+    assert report.error is None
+    assert len(model.received) == 3
+    assert set(report.fallbacks) == {"server_error"}
