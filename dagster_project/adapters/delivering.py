@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import itertools
 import signal
 import threading
 import time
@@ -107,6 +108,7 @@ class Ledger(RepeatingLedger, Protocol[C_co]):
         lease_seconds: float,
         source_pack: str | None,
         way: Way | None,
+        is_again: bool,
     ) -> Turn[C_co]: ...
     def throttled_until(self, source_pack: str | None, way: Way) -> datetime | None: ...
     def record_outcomes(self, results: Sequence[Result], as_of: datetime, way: Way | None) -> Sequence[str]: ...
@@ -296,6 +298,7 @@ class _Work(Generic[C]):
             for key, (claim, mail) in mails.items()
         ]
         marked_at = self._clock()
+        tries = itertools.count()
         turn = _patiently(
             lambda: self._ledger.turn(
                 self._worker,
@@ -306,6 +309,7 @@ class _Work(Generic[C]):
                 LEASE_SECONDS,
                 self._source_pack,
                 self._way,
+                next(tries) > 0,
             )
         )
         self._results = []

@@ -276,11 +276,18 @@ class Ledger:
         lease_seconds: float,
         source_pack: str | None = None,
         way: Way | None = None,
+        is_again: bool = False,
     ) -> Turn:
         """A worker's turn: `record_outcomes` of its last group, `mark_sending` of the one it must send next, `claim` of the one
-        after that. One commit instead of three, and a commit costs more than all else that a turn writes."""
+        after that. One commit instead of three, and a commit costs more than all else that a turn writes.
+
+        `is_again`: the worker was not told how its first try ended. What it then claimed without knowing it gives back: by its name it
+        would be extended for as long as the worker lives, and sent by nobody.
+        """
         with self._database.write() as write:
             foreign, obstacles = sent.turn(write, results, sends, utc(as_of), way)
+            if is_again:
+                claims.release_claims(write, worker)
             leases = claims.claim(write, worker, limit, lease_seconds, source_pack, way)
         return Turn(foreign, obstacles, self._read_claims(leases))
 

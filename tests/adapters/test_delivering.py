@@ -507,10 +507,6 @@ def test_a_database_that_goes_away_in_a_commit_is_asked_again(
 
     run(flickering, channel, notes=tmp_path, way=Way(parse_flow({}, "delivery.yml"), "smtp", "ledgerline.example"))  # type: ignore[arg-type]
     assert flickering.call == "", "it was asked"
-    if call == "turn" and is_done:  # claims that nobody knows of wait for the end of their lease
-        ledger.release_claims(RUN)
-        run(ledger, channel)
-
     assert channel.accepted == {f"m{number:03}": 1 for number in range(5)}
     assert {state for state, _ in states(ledger).values()} == {"sent", "cancelled"}
     assert_verified(ledger, channel)
