@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import itertools
 import signal
 import threading
 import time
@@ -27,7 +26,7 @@ from dagster_project.lifecycle.dkim import SigningKey, signed
 from dagster_project.lifecycle.errors import InputError, LostConnectionError
 from dagster_project.lifecycle.flow import Way
 from dagster_project.lifecycle.lint import Finding
-from dagster_project.lifecycle.message import Draft, Outcome, Result, Sending
+from dagster_project.lifecycle.message import REFUSED, Draft, Outcome, Result, Sending
 from dagster_project.lifecycle.mime import Built, build, read_sender
 from dagster_project.lifecycle.mime_encoding import BuildError
 
@@ -298,9 +297,12 @@ class _Work(Generic[C]):
             for key, (claim, mail) in mails.items()
         ]
         marked_at = self._clock()
-        tries = itertools.count()
-        turn = _patiently(
-            lambda: self._ledger.turn(
+        tries = 0
+
+        def ask() -> Turn[C]:
+            nonlocal tries
+            tries += 1
+            return self._ledger.turn(
                 self._worker,
                 self._results,
                 sends,
@@ -309,13 +311,18 @@ class _Work(Generic[C]):
                 LEASE_SECONDS,
                 self._source_pack,
                 self._way,
-                next(tries) > 0,
+                tries > 1,
             )
-        )
+
+        turn = _patiently(ask)
         self._results = []
         self._stopped.update(turn.obstacles.values())
         if "killed" in turn.obstacles.values():
             self.ended_by = "killed"
+        if tries > 1:
+            self._tell_not_begun(
+                {key: claim for key, (claim, _) in mails.items() if turn.obstacles.get(key) == REFUSED}
+            )
         self._send({key: pair for key, pair in mails.items() if key not in turn.obstacles}, marked_at)
         # Each message comes once: what the ledger hands back in the same call would only fail the same way.
         self._claims = [claim for claim in turn.claims if claim.message.message_id not in self._seen]
@@ -347,6 +354,17 @@ class _Work(Generic[C]):
             _patiently(lambda: self._ledger.settle_by_inbox(self._letterhead.as_of))
             if lost and (notes := self._notes) is not None:
                 _patiently(lambda: settle_by_notes(self._ledger, notes, self._letterhead.as_of))
+
+    def _tell_not_begun(self, refused: Mapping[str, C]) -> None:
+        """The first try may have marked them, and while the database was away another worker gave them up for lost: in doubt, though
+        this one knows that no byte of them went out. What has passed into other hands is not this worker's to tell, and is left."""
+        via = self._repeats.trusted(None)
+        self._results += [
+            Result(
+                key, claim.lease, "not_sent", "given up for lost before it was begun", None, via, may_go_at_once=True
+            )
+            for key, claim in refused.items()
+        ]
 
     def _send(self, marked: Mapping[str, tuple[C, Built]], marked_at: datetime) -> None:
         """What was sent is told to the ledger whatever interrupts the rest."""

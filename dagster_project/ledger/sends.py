@@ -36,7 +36,7 @@ from dagster_project.lifecycle.address import canonical
 from dagster_project.lifecycle.bucket import hash_bucket
 from dagster_project.lifecycle.errors import InputError
 from dagster_project.lifecycle.flow import Way
-from dagster_project.lifecycle.message import Outcome, Result, Sending, State, Via, content_hash
+from dagster_project.lifecycle.message import REFUSED, Outcome, Result, Sending, State, Via, content_hash
 
 # Doubled with every attempt and up to half as long again, so that a worker's loop over its claims comes to an end.
 RETRY_BASE = timedelta(seconds=60)
@@ -157,7 +157,7 @@ def _mark(write: Write, sends: Sequence[Sending], held: Mapping[str, Held], as_o
         if (one.state, one.lease) == ("sending", send.lease) and (beside.outcome, beside.raw_hash) == (None, raw_hash):
             continue
         if (one.state, one.lease) != ("claimed", send.lease) or canonical(send.rcpt_to) != beside.address_key:
-            reasons[key] = "refused"
+            reasons[key] = REFUSED
             continue
         to, reason = world.obstacle(one, send)
         if reason is not None:

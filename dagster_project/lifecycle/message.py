@@ -23,6 +23,7 @@ State = Literal[
     "unknown",
     "cancelled",
 ]
+REFUSED = "refused"  # why a send isn't begun: the message is no longer this worker's, as far as the ledger knows
 Outcome = Literal["not_sent", "rejected", "deferred", "sent", "unknown"]
 
 

@@ -512,6 +512,43 @@ def test_a_database_that_goes_away_in_a_commit_is_asked_again(
     assert_verified(ledger, channel)
 
 
+class GivenUp:
+    """A ledger whose database goes away after a mark, for so long that another worker gives up the one that made it."""
+
+    def __init__(self, ledger: Ledger) -> None:
+        self._ledger, self.has_happened = ledger, False
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._ledger, name)
+
+    def turn(self, *arguments: Any) -> Any:
+        told = self._ledger.turn(*arguments)
+        if not arguments[2] or self.has_happened:  # the sends that it marks
+            return told
+        self.has_happened = True
+        with self._ledger._database.engine.begin() as connection:
+            connection.exec_driver_sql(
+                "UPDATE messages SET lease_expires_at = '2026-01-01 00:00:00.000000' WHERE state = 'sending'"
+            )
+        self._ledger.extend_claims("another", 60)
+        assert {state for state, _ in states(self._ledger).values()} == {"unknown"}
+        raise LostConnectionError("ledger: server closed the connection unexpectedly")
+
+
+def test_a_worker_that_was_given_up_before_it_began_says_that_nothing_went_out(ledger: Ledger) -> None:
+    """It asks for the mark again and is refused; nobody else could know, and they would stay in doubt for ever."""
+    released(ledger, *map(planned, range(3)))
+    channel = Told(in_flight=3)
+
+    run(GivenUp(ledger), channel)  # type: ignore[arg-type]
+
+    assert channel.given == []
+    assert {state for state, _ in states(ledger).values()} == {"approved"}
+    run(ledger, channel)
+    assert channel.accepted == {f"m{number:03}": 1 for number in range(3)}
+    assert_verified(ledger, channel)
+
+
 def test_a_database_that_goes_away_after_the_last_mail_is_told_of_it(ledger: Ledger) -> None:
     released(ledger, planned(1), planned(2))
 
