@@ -232,8 +232,8 @@ class TestPostgreSQL:
         self, make_scene: MakeScene, postgresql_url: str, is_long: bool, figures: Figures
     ) -> None:
         scene = make_scene(5000 if is_long else 1000)
+        workers = scene.at_once(2)  # one that is only opening its ledger ends with a line that says why
         with connections_cut(postgresql_url) as cuts:
-            workers = [scene.worker() for _ in range(2)]
             for worker in workers:
                 answer_of(worker)
         assert cuts["done"] > 0
