@@ -412,7 +412,12 @@ def test_naughty_strings_are_read_as_they_were_put(world: World, shared_data: Pa
 
 def test_a_ledger_from_before_the_inbox_gets_one(world: World) -> None:
     world.sending()
-    for later in ("DROP TABLE inbox", "DROP INDEX messages_by_user", "ALTER TABLE messages DROP COLUMN caps"):
+    for later in (
+        "DROP TABLE inbox",
+        "DROP TABLE model_calls",
+        "DROP INDEX messages_by_user",
+        "ALTER TABLE messages DROP COLUMN caps",
+    ):
         world.doctor(later)
     for column in ("transport", "idempotency_key"):
         world.doctor(f"ALTER TABLE attempts DROP COLUMN {column}")

@@ -355,6 +355,7 @@ def test_attempts_from_before_transports_were_recorded_stay_as_they_are(world: W
     world.outcome(world.sending(), "unknown", "reply: timed out")
     for column in ("transport", "idempotency_key"):
         world.doctor(f"ALTER TABLE attempts DROP COLUMN {column}")
+    world.doctor("DROP TABLE model_calls")
     world.doctor(f"UPDATE {VERSION_TABLE} SET version_num = '0004'")
 
     with open_ledger(world.url, world.clock) as again:
