@@ -42,7 +42,7 @@ from dagster_project.lifecycle.errors import InputError
 from dagster_project.lifecycle.flow import Flow, Way, parse_flow
 from dagster_project.lifecycle.guards.reading import Phrases
 from dagster_project.lifecycle.links import unsubscribe_url
-from dagster_project.lifecycle.lint import Finding, lint
+from dagster_project.lifecycle.lint.catalogue import Finding, lint
 from dagster_project.lifecycle.message import Draft, PlannedMessage
 from dagster_project.lifecycle.mime import build, read_sender
 from dagster_project.lifecycle.mime_encoding import BuildError
@@ -230,7 +230,7 @@ class Home:
         return Letterhead(self.settings.sender, self.sending_domain, as_of, self.signing_keys, self._look)
 
     def _look(self, raw: bytes, draft: Draft) -> Sequence[Finding]:
-        """The rules of `lifecycle/lint.py` under these settings. Without keys of ours whoever relays the mail signs it."""
+        """The rules of `lifecycle/lint` under these settings. Without keys of ours whoever relays the mail signs it."""
         return lint(
             raw,
             draft,

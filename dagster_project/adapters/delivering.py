@@ -25,7 +25,7 @@ from dagster_project.adapters.repeating import Repeats
 from dagster_project.lifecycle.dkim import SigningKey, signed
 from dagster_project.lifecycle.errors import InputError, LostConnectionError
 from dagster_project.lifecycle.flow import Way
-from dagster_project.lifecycle.lint import Finding
+from dagster_project.lifecycle.lint.catalogue import Finding
 from dagster_project.lifecycle.message import REFUSED, Draft, Outcome, Result, Sending
 from dagster_project.lifecycle.mime import Built, build, read_sender
 from dagster_project.lifecycle.mime_encoding import BuildError

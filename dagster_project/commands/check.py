@@ -25,7 +25,7 @@ from dagster_project.lifecycle.campaign import TRIGGER_PREFIX, json_schema
 from dagster_project.lifecycle.errors import InputError
 from dagster_project.lifecycle.explanation import form_problem
 from dagster_project.lifecycle.expression import columns_of, exit_problem, people_of, value_problem
-from dagster_project.lifecycle.lint import Finding
+from dagster_project.lifecycle.lint.catalogue import Finding
 from dagster_project.lifecycle.message import Draft
 from dagster_project.lifecycle.mime import read_sender
 from dagster_project.lifecycle.mime_encoding import BuildError

@@ -16,7 +16,10 @@ from hypothesis import strategies as st
 from dagster_project.adapters.compiled import CompiledTemplate
 from dagster_project.adapters.templates import load_templates
 from dagster_project.lifecycle.dkim import SigningKey, signed
-from dagster_project.lifecycle.lint import MAX_HTML_BYTES, RULES, find_test_wording, is_aligned, is_reserved_host, lint
+from dagster_project.lifecycle.lint.catalogue import RULES, lint
+from dagster_project.lifecycle.lint.domains import is_aligned, is_reserved_host
+from dagster_project.lifecycle.lint.parts import MAX_HTML_BYTES
+from dagster_project.lifecycle.lint.wording import find_test_wording
 from dagster_project.lifecycle.message import Draft
 from dagster_project.lifecycle.mime import build
 from dagster_project.settings import Settings

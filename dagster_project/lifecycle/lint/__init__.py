@@ -1,0 +1,1 @@
+"""The rules that a finished mail is held against before it leaves."""
