@@ -14,7 +14,7 @@ from typing import Any
 
 from dagster_project.adapters.clock import utc_now
 from dagster_project.adapters.compiled import CompiledTemplate
-from dagster_project.adapters.delivering import Letterhead
+from dagster_project.adapters.letterhead import Letterhead
 from dagster_project.adapters.templates import Library, load_templates
 from dagster_project.ledger import open_ledger
 from dagster_project.lifecycle.drafting import Batch, draft_all

@@ -12,7 +12,7 @@ from typing import Any, Self
 
 from bench.mails import Stopwatch
 from dagster_project.adapters.channels.base import Channel, Receipt
-from dagster_project.adapters.delivering import Letterhead
+from dagster_project.adapters.letterhead import Letterhead
 from dagster_project.home import Home
 from dagster_project.lifecycle.mime import Built
 from dagster_project.settings import Settings

@@ -21,7 +21,7 @@ from dagster_project.adapters.channels.in_app import Put
 from dagster_project.adapters.channels.lock import read_allow_list
 from dagster_project.adapters.clock import utc_now
 from dagster_project.adapters.decisions import cap_prices, current_verdicts
-from dagster_project.adapters.delivering import Letterhead
+from dagster_project.adapters.letterhead import Letterhead
 from dagster_project.adapters.models import Models
 from dagster_project.adapters.secret import secret_keys
 from dagster_project.adapters.state import Carrying, carrying, told

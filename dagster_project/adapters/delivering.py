@@ -9,56 +9,30 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import signal
-import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
-from types import FrameType
 from typing import Any, Generic, Protocol, TypeVar, get_args
 
 from dagster_project.adapters.channels.base import Channel, Receipt
+from dagster_project.adapters.interruptions import patiently, stop_requests
+from dagster_project.adapters.letterhead import Claim, Letterhead
 from dagster_project.adapters.notes import Note, noting, what_is_known
 from dagster_project.adapters.repeating import Ledger as RepeatingLedger
 from dagster_project.adapters.repeating import Repeats
-from dagster_project.lifecycle.dkim import SigningKey, signed
-from dagster_project.lifecycle.errors import InputError, LostConnectionError
+from dagster_project.lifecycle.errors import InputError
 from dagster_project.lifecycle.flow import Way
-from dagster_project.lifecycle.lint.catalogue import Finding
-from dagster_project.lifecycle.message import REFUSED, Draft, Outcome, Result, Sending
-from dagster_project.lifecycle.mime import Built, build, read_sender
+from dagster_project.lifecycle.message import REFUSED, Outcome, Result, Sending
+from dagster_project.lifecycle.mime import Built, read_sender
 from dagster_project.lifecycle.mime_encoding import BuildError
 
 LEASE_SECONDS = 120.0  # renewed while the worker lives; past it its claims are free and its sends in doubt
 RENEW_SECONDS = 30.0
 MAX_TIMES_DOWN = 3  # in a row: then the channel is left alone until the next tick
-PATIENCE_SECONDS = 120.0  # for a database that restarts
 LONGEST_THROTTLE_SECONDS = 90.0  # limits by the second and the minute are waited for, those by the hour are not
 LOOK_SECONDS = 0.25  # between two looks for a signal while waiting
-FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS = 0.1, 5.0
-
-
-class MessageRow(Protocol):
-    """What delivering reads of a message in the ledger."""
-
-    @property
-    def message_id(self) -> str: ...
-    @property
-    def campaign_id(self) -> str: ...
-    @property
-    def email(self) -> str: ...
-
-
-class Claim(Protocol):
-    """One message held by this worker under a lease, with its approved draft."""
-
-    @property
-    def message(self) -> MessageRow: ...
-    @property
-    def draft(self) -> Draft: ...
-    @property
-    def lease(self) -> int: ...
 
 
 class Doubt(Protocol):
@@ -82,7 +56,6 @@ class Watch(Protocol):
 
 C = TypeVar("C", bound=Claim)
 C_co = TypeVar("C_co", bound=Claim, covariant=True)
-T = TypeVar("T")
 
 
 class Turn(Protocol[C_co]):
@@ -125,36 +98,6 @@ class Ledger(RepeatingLedger, Protocol[C_co]):
     def release_claims(self, worker: str) -> int: ...
     def cancel(self, reasons: Mapping[str, str], run_id: str | None, as_of: datetime) -> int: ...
     def watch(self) -> contextlib.AbstractContextManager[Watch]: ...
-
-
-@dataclasses.dataclass(frozen=True, slots=True)
-class Letterhead:
-    """What every mail of a run has in common. `read_sender` has accepted `sender`; no keys means no signature."""
-
-    sender: str
-    sending_domain: str
-    as_of: datetime  # the mails' Date, so that the same message has the same words in every attempt
-    keys: Sequence[SigningKey] = ()
-    look: Callable[[bytes, Draft], Sequence[Finding]] = lambda _raw, _draft: ()  # the last one, at the finished bytes
-
-    def mail(self, claim: Claim, now: datetime) -> Built:
-        """The bytes of one claimed message. BuildError when they could be read otherwise than meant, or break a rule."""
-        draft = claim.draft
-        built = build(
-            claim.message.message_id,
-            sender=self.sender,
-            to_address=claim.message.email,
-            subject=draft.subject,
-            html=draft.html,
-            text=draft.text,
-            unsubscribe_url=draft.unsubscribe_url,
-            date=self.as_of,
-            sending_domain=self.sending_domain,
-        )
-        raw = signed(built.raw, self.keys, now) if self.keys else built.raw
-        if findings := self.look(raw, draft):
-            raise BuildError(f"lint_{findings[0].code}", "; ".join(finding.sentence for finding in findings))
-        return dataclasses.replace(built, raw=raw)
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -209,7 +152,7 @@ def deliver(
         raise InputError(f"POSTRIDER_SENDER: found {letterhead.sender!r}; allowed: Name <address> or address") from None
     as_of = letterhead.as_of
     note = noting(notes, worker) if notes is not None else contextlib.nullcontext()
-    with ledger.watch() as watch, _stop_requests(is_orphaned) as stop_request, note as kept:
+    with ledger.watch() as watch, stop_requests(is_orphaned) as stop_request, note as kept:
         repeats = Repeats(
             ledger,
             channel,
@@ -234,10 +177,10 @@ def deliver(
                 work.ended_by = stop_request()
         finally:
             work.record()
-            _patiently(lambda: ledger.release_claims(worker))
+            patiently(lambda: ledger.release_claims(worker))
     if work.unbuildable:  # a claim cannot be cancelled: given back first
         reasons = {key: f"unbuildable:{word}" for key, word in work.unbuildable.items()}
-        _patiently(lambda: ledger.cancel(reasons, run_id, as_of))
+        patiently(lambda: ledger.cancel(reasons, run_id, as_of))
     if work.ended_by in signal.Signals.__members__:
         signal.raise_signal(signal.Signals[work.ended_by])
     return work.counts()
@@ -314,7 +257,7 @@ class _Work(Generic[C]):
                 tries > 1,
             )
 
-        turn = _patiently(ask)
+        turn = patiently(ask)
         self._results = []
         self._stopped.update(turn.obstacles.values())
         if "killed" in turn.obstacles.values():
@@ -336,7 +279,7 @@ class _Work(Generic[C]):
         if self._way is None:
             return False
         way = self._way
-        opens_at = _patiently(lambda: self._ledger.throttled_until(self._source_pack, way))
+        opens_at = patiently(lambda: self._ledger.throttled_until(self._source_pack, way))
         if opens_at is None:
             return False
         pause = (opens_at - self._clock()).total_seconds()
@@ -349,11 +292,11 @@ class _Work(Generic[C]):
     def _renew(self) -> None:
         """Say that this worker lives, and give up the sends of those that don't."""
         if time.monotonic() - self._renewed >= RENEW_SECONDS:
-            lost = _patiently(lambda: self._ledger.extend_claims(self._worker, LEASE_SECONDS))
+            lost = patiently(lambda: self._ledger.extend_claims(self._worker, LEASE_SECONDS))
             self._renewed = time.monotonic()
-            _patiently(lambda: self._ledger.settle_by_inbox(self._letterhead.as_of))
+            patiently(lambda: self._ledger.settle_by_inbox(self._letterhead.as_of))
             if lost and (notes := self._notes) is not None:
-                _patiently(lambda: settle_by_notes(self._ledger, notes, self._letterhead.as_of))
+                patiently(lambda: settle_by_notes(self._ledger, notes, self._letterhead.as_of))
 
     def _tell_not_begun(self, refused: Mapping[str, C]) -> None:
         """The first try may have marked them, and while the database was away another worker gave them up for lost: in doubt, though
@@ -399,7 +342,7 @@ class _Work(Generic[C]):
         """The mails, each after a last look at the switches."""
         for key, (claim, mail) in marked.items():
             self.ended_by = self.ended_by or self._stop_request()
-            is_killed, paused = _patiently(self._watch.stopped)
+            is_killed, paused = patiently(self._watch.stopped)
             if is_killed:
                 self.ended_by = self.ended_by or "killed"
             if self.ended_by or self._repeats.is_too_late(marked_at):
@@ -414,7 +357,7 @@ class _Work(Generic[C]):
         """Tell what became of the last group, where no turn has."""
         if self._results:
             results, self._results = self._results, []
-            _patiently(lambda: self._ledger.record_outcomes(results, self._letterhead.as_of, self._way))
+            patiently(lambda: self._ledger.record_outcomes(results, self._letterhead.as_of, self._way))
 
     def _build(self, claims: Sequence[C]) -> dict[str, tuple[C, Built]]:
         """message_id → claim and bytes; what can't be built is remembered with the builder's word."""
@@ -446,39 +389,3 @@ def settle_by_notes(ledger: Ledger[Any], notes: Path, as_of: datetime) -> dict[s
         leases = {one.message_id: one.lease for one in doubtful}
         ledger.settle(known, "postrider", "as its worker noted before it was lost", as_of, leases)
     return dict(Counter(known.values()))
-
-
-def _patiently(ask: Callable[[], T]) -> T:
-    """Ask again while the database is away, for two minutes at most."""
-    given_up, pause = time.monotonic() + PATIENCE_SECONDS, FIRST_PAUSE_SECONDS
-    while True:
-        try:
-            return ask()
-        except LostConnectionError:
-            if time.monotonic() + pause > given_up:
-                raise
-        time.sleep(pause)
-        pause = min(2 * pause, LONGEST_PAUSE_SECONDS)
-
-
-@contextlib.contextmanager
-def _stop_requests(is_orphaned: Callable[[], bool]) -> Iterator[Callable[[], str]]:
-    """Yields a question: what has asked for the end? A signal's name, `orphaned`, or "". Handlers are put back on leaving.
-
-    Only the main thread gets signals; elsewhere the answer never is one and whoever owns the thread decides.
-    """
-    asked: list[signal.Signals] = []
-
-    def handler(number: int, _frame: FrameType | None) -> None:
-        if asked:
-            raise KeyboardInterrupt
-        asked.append(signal.Signals(number))
-
-    before: dict[signal.Signals, Any] = {}
-    if threading.current_thread() is threading.main_thread():
-        before = {number: signal.signal(number, handler) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield lambda: asked[0].name if asked else "orphaned" if is_orphaned() else ""
-    finally:
-        for number, previous in before.items():
-            signal.signal(number, previous if previous is not None else signal.SIG_DFL)

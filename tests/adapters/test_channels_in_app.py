@@ -18,7 +18,8 @@ from hypothesis import strategies as st
 from dagster_project.adapters.channels.in_app import InAppChannel
 from dagster_project.adapters.channels.lock import LockedChannel, read_allow_list
 from dagster_project.adapters.clock import utc_now
-from dagster_project.adapters.delivering import Letterhead, deliver
+from dagster_project.adapters.delivering import deliver
+from dagster_project.adapters.letterhead import Letterhead
 from dagster_project.ledger import Ledger, database, open_ledger
 from dagster_project.lifecycle.errors import InputError, LostConnectionError, Refusal
 from dagster_project.lifecycle.message import Draft, PlannedMessage, Sending

@@ -17,7 +17,8 @@ from dagster_project.adapters.channels.base import SingleTransport
 from dagster_project.adapters.channels.lock import LockedChannel, read_allow_list
 from dagster_project.adapters.channels.outbox import OutboxChannel
 from dagster_project.adapters.clock import utc_now
-from dagster_project.adapters.delivering import Counts, Letterhead, deliver
+from dagster_project.adapters.delivering import Counts, deliver
+from dagster_project.adapters.letterhead import Letterhead
 from dagster_project.ledger import Ledger, open_ledger
 from dagster_project.lifecycle.errors import InputError, LostConnectionError
 from dagster_project.lifecycle.flow import Way, parse_flow

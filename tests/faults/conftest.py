@@ -23,12 +23,13 @@ from dagster_project.adapters import delivering
 from dagster_project.adapters.channels.smtp import SmtpChannel, Timeouts
 from dagster_project.adapters.channels.smtp_url import SmtpServer
 from dagster_project.adapters.clock import utc_now
+from dagster_project.adapters.letterhead import Letterhead
 from dagster_project.ledger import Ledger, open_ledger
 from tests.released import AS_OF, Recorder, release
 
 HERE = Path(__file__).parent
 LEASE_SECONDS = 1.0  # long enough for a batch, short enough to wait for its end
-LETTERHEAD = delivering.Letterhead("Ledgerline <hello@ledgerline.example>", "ledgerline.example", AS_OF)
+LETTERHEAD = Letterhead("Ledgerline <hello@ledgerline.example>", "ledgerline.example", AS_OF)
 _numbers = itertools.count(1)
 
 

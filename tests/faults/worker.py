@@ -26,6 +26,7 @@ from dagster_project.adapters.channels.in_app import InAppChannel
 from dagster_project.adapters.channels.smtp import SmtpChannel, Timeouts
 from dagster_project.adapters.channels.smtp_url import SmtpServer
 from dagster_project.adapters.clock import utc_now
+from dagster_project.adapters.letterhead import Letterhead
 from dagster_project.ledger import Ledger, database, open_ledger, repeats
 from dagster_project.lifecycle.worker import IN_APP, worker_name
 
@@ -55,7 +56,7 @@ def main(url: str, way_out: str, lease_seconds: str = "120", notes: str = "") ->
     delivering.LEASE_SECONDS = float(lease_seconds)
     delivering.RENEW_SECONDS = float(lease_seconds) / 4
     database.SILENT_SECONDS, database.STANDSTILL_SECONDS = 6, 4
-    letterhead = delivering.Letterhead("Ledgerline <hello@ledgerline.example>", "ledgerline.example", AS_OF)
+    letterhead = Letterhead("Ledgerline <hello@ledgerline.example>", "ledgerline.example", AS_OF)
     repeating.LEASE_SECONDS = float(lease_seconds)
     repeats.FIRST_PAUSE = timedelta(seconds=float(lease_seconds) / 4)
     with open_ledger(url, clock) as ledger, channel_to(way_out, ledger) as channel:
