@@ -22,7 +22,7 @@ import numpy as np
 import typer
 
 from bench import machine, results
-from dagster_project.commands.simulate import replaying
+from dagster_project.commands.replaying import replaying
 from dagster_project.demo.company import generate
 from dagster_project.home import Home
 from dagster_project.settings import Settings

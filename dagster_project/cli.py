@@ -266,7 +266,10 @@ def simulate(
         str, typer.Option("--review", help="drafts that need a person: approve (at once) or wait (for ever)")
     ] = "approve",
     model_price: Annotated[
-        str | None, typer.Option("--model-price", help="US dollars per million tokens in and out, such as 0.15/0.60")
+        str | None,
+        typer.Option(
+            "--model-price", help="US dollars per million tokens in and out, such as 0.15/0.60; default: the list price"
+        ),
     ] = None,
     source: Source = None,
     data: Data = None,

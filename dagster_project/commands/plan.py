@@ -8,7 +8,7 @@ from typing import Any
 
 from dagster_project.adapters.model_prices import dollars
 from dagster_project.adapters.writer import SEED, expected_tokens, load_prompt
-from dagster_project.commands.simulate import replaying
+from dagster_project.commands.replaying import replaying
 from dagster_project.home import Home
 from dagster_project.lifecycle.drafting import call_key, writer_requests
 from dagster_project.lifecycle.planning import planned_messages

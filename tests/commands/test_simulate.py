@@ -16,7 +16,9 @@ from typing import Any
 import duckdb
 import pytest
 
-from dagster_project.commands.simulate import Asked, replaying, simulate
+from dagster_project.adapters.model_prices import dollars
+from dagster_project.commands.replaying import replaying
+from dagster_project.commands.simulate import Asked, simulate
 from dagster_project.home import Home
 from dagster_project.lifecycle.simulation import SCARCE
 from expectations.plain import audience
@@ -312,6 +314,12 @@ def test_the_language_models_calls_are_counted_and_priced(ticked: Home) -> None:
     assert answer["calls"] == sum(answer["by_campaign"].values())
     assert not answer["is_set"]
     assert answer["dollars"] == answer["tokens_in"] > 0
+    listed = simulate(ticked, asked(first=LAST - 2 * DAY), nothing)["policies"][0]["model"]
+    assert (
+        listed["dollars"]
+        == round(float(dollars(listed["model"], listed["tokens_in"], listed["tokens_out"]) or 0), 4)
+        > 0
+    )
 
 
 def test_nothing_of_the_home_changes(home: Home) -> None:
