@@ -21,6 +21,7 @@ from dagster_project.adapters.channels.in_app import Put
 from dagster_project.adapters.channels.lock import read_allow_list
 from dagster_project.adapters.clock import utc_now
 from dagster_project.adapters.decisions import cap_prices, current_verdicts
+from dagster_project.adapters.knowledge import Retriever, load_knowledge
 from dagster_project.adapters.letterhead import Letterhead
 from dagster_project.adapters.models import Models
 from dagster_project.adapters.secret import secret_keys
@@ -37,7 +38,7 @@ from dagster_project.ledger.inbox import KEPT
 from dagster_project.lifecycle.budget import Budget
 from dagster_project.lifecycle.campaign import CampaignPolicy, policies, policy_files
 from dagster_project.lifecycle.dkim import SigningKey, read_key, signed
-from dagster_project.lifecycle.drafting import Batch, Write, draft_all
+from dagster_project.lifecycle.drafting import Batch, Inform, Write, draft_all
 from dagster_project.lifecycle.errors import InputError
 from dagster_project.lifecycle.flow import Flow, Way, parse_flow
 from dagster_project.lifecycle.guards.reading import Phrases
@@ -158,7 +159,23 @@ class Home:
             return None
         return self.writer.remembering(ledger.answers, functools.partial(ledger.record_calls, run_id))
 
-    def draft(self, messages: Sequence[PlannedMessage], write: Write | None = None) -> Batch:
+    @cached_property
+    def retriever(self) -> Retriever:
+        """What a writer may look up; InputError for the first article that isn't valid."""
+        return Retriever(
+            load_knowledge(self.settings.project / "templates"),
+            self.settings.knowledge_chars,
+            self.settings.knowledge_excerpts,
+            lambda campaign_id, variant: self.templates.get(campaign_id, variant).spec.product_areas,
+        )
+
+    def informing(self, as_of: datetime) -> Inform:
+        """How a tick at `as_of` finds what its writers may look up."""
+        return functools.partial(self.retriever.inform, as_of=as_of)
+
+    def draft(
+        self, messages: Sequence[PlannedMessage], write: Write | None = None, inform: Inform | None = None
+    ) -> Batch:
         """Drafts of these messages, with what could not be drafted and why; without `write` in the templates' own words."""
         keys = secret_keys(self.path, self.settings.secret_keys)
         sender = read_sender(self.settings.sender)
@@ -173,6 +190,7 @@ class Home:
             ),
             phrases=self.phrases,
             write=write,
+            inform=inform,
         )
 
     def gate_parameters(self, as_of: datetime) -> dict[str, object]:
@@ -348,6 +366,7 @@ class Home:
         _ = secret_keys(self.path, self.settings.secret_keys)
         read_allow_list(self.settings.allow_list)
         _ = self.writer
+        _ = self.retriever
         _ = self.flow
 
     def preflight_letterhead(self) -> None:

@@ -80,6 +80,11 @@ class Settings(BaseSettings):
     model_calls_per_run: int | None = Field(default=500, ge=0, description="then the templates go out")
     model_tokens_per_run: int | None = Field(default=None, ge=0, description="asked and answered; then the templates")
     model_dollars_per_run: Decimal | None = Field(default=None, ge=0, description="at list prices; then the templates")
+    embedding_model: str | None = Field(
+        default=None, description="model of the same server, to find knowledge by; without it by words alone"
+    )
+    knowledge_chars: int = Field(default=2_000, ge=0, description="of templates/knowledge that a writer sees; 0: none")
+    knowledge_excerpts: int = Field(default=4, ge=0, description="most of them that a writer sees; 0: none")
     model_timeout_seconds: float = Field(default=10.0, gt=0, description="per call; then the template goes out")
 
     @property

@@ -22,6 +22,7 @@ from dagster_project.lifecycle.budget import Budget, Cost
 from dagster_project.lifecycle.drafting import CTA_ID, OVER_BUDGET, WriterRequest, WriterResult, call_key
 from dagster_project.lifecycle.errors import InputError
 from dagster_project.lifecycle.message import content_hash
+from dagster_project.lifecycle.retrieval import shown
 from dagster_project.lifecycle.template import display
 
 if TYPE_CHECKING:
@@ -258,6 +259,7 @@ def question(request: WriterRequest) -> str:
                 for name, slot in request.slots.items()
             },
             **({"brief": request.brief, "ctas": dict(request.ctas)} if request.ctas else {}),
+            **({"knowledge": shown(request)} if request.consulted.excerpts else {}),
             **({"previous": dict(request.previous), "objections": request.objections} if request.objections else {}),
         },
         ensure_ascii=False,

@@ -26,6 +26,16 @@ class _OneOfEachKey(yaml.SafeLoader):
             seen.add(key.value)
         return node
 
+    def construct_yaml_timestamp(self, node: Any) -> Any:
+        """A day that no calendar has stays text: whoever reads the key then says what is allowed, instead of a ValueError."""
+        try:
+            return super().construct_yaml_timestamp(node)
+        except ValueError:
+            return node.value
+
+
+_OneOfEachKey.add_constructor("tag:yaml.org,2002:timestamp", _OneOfEachKey.construct_yaml_timestamp)
+
 
 def read_yaml(source: str, file: str) -> Any:
     """What the text says. InputError with file and line for what is no YAML."""

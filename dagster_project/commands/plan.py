@@ -26,6 +26,7 @@ def plan(home: Home, as_of: datetime | None) -> dict[str, Any]:
         replay.decide(0)
         messages = planned_messages(replay.fresh_drafts(0))
     key_of, requests = writer_requests(messages, home.policies, home.templates.get)
+    requests = home.informing(at)(requests)
     prompt = load_prompt(home.settings.project / "templates" / "prompts")
     settings = {"model": home.settings.model, "temperature": 0, "seed": SEED}
     keys = {name: call_key(request, prompt, settings) for name, request in requests.items()}

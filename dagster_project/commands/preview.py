@@ -25,7 +25,7 @@ def preview(home: Home, campaign_id: str, user_id: str | None, variant: str, out
         )
     (message,) = planned_messages([row | {"verdict": "send", "variant": variant, "decision_id": "preview"}])
     with home.ledger() as ledger:
-        batch = home.draft([message], home.writing(ledger, "preview"))
+        batch = home.draft([message], home.writing(ledger, "preview"), home.informing(row["as_of"]))
     if batch.failures:
         raise InputError(batch.failures[message.message_id])
     (draft,) = batch.drafts

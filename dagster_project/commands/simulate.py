@@ -166,18 +166,19 @@ def _tick(
         )
     is_stopped = any(expectation.severity == "critical" for expectation, _ in objections)
     if not is_stopped:
-        _count_calls(home, course, replay.fresh_drafts(policy))
+        _count_calls(home, course, replay.fresh_drafts(policy), as_of)
         cautioned = {campaign for _, campaigns in objections for campaign in campaigns}
         replay.carry(policy, is_approved=review == "approve", cautioned=cautioned)
     course.counts += [{"as_of": as_of, **row} for row in replay.close_tick(policy, "stopped" if is_stopped else "done")]
 
 
-def _count_calls(home: Home, course: Course, verdicts: Sequence[Mapping[str, Any]]) -> None:
+def _count_calls(home: Home, course: Course, verdicts: Sequence[Mapping[str, Any]], as_of: datetime) -> None:
     """The calls that a language model would get for these drafts: one per pattern that no earlier tick has asked for."""
     if not verdicts:
         return
     prompt = load_prompt(home.settings.project / "templates" / "prompts")
-    _, requests = writer_requests(planned_messages(verdicts), course.policies, home.templates.get)
+    _, patterns = writer_requests(planned_messages(verdicts), course.policies, home.templates.get)
+    requests = {request.key: request for request in home.informing(as_of)(patterns).values()}
     for key in sorted(requests.keys() - course.asked):
         request = requests[key]
         tokens_in, tokens_out = expected_tokens(request, prompt)

@@ -28,8 +28,8 @@ def drafts(context: dg.AssetExecutionContext, home: HomeResource) -> dg.Material
         waiting = ledger.messages(UNSENT, tick.source_pack)
         cancelled = ledger.cancel(withdrawn(waiting, verdicts), context.run_id, tick.as_of)
         planned = ledger.plan(planned_messages(verdicts), tick.run_id, tick.as_of, tick.source_pack)
-        unrouted = ledger.messages(UNROUTED, tick.source_pack)
-        batch = home.draft([as_planned(message) for message in unrouted], home.writing(ledger, context.run_id))
+        unrouted = [as_planned(message) for message in ledger.messages(UNROUTED, tick.source_pack)]
+        batch = home.draft(unrouted, home.writing(ledger, tick.run_id), home.informing(tick.as_of))
         ledger.put_artifacts(batch.artifacts)
         ledger.record_drafts(batch.drafts, context.run_id, tick.as_of)
         rows = draft_rows(

@@ -13,6 +13,7 @@ from dagster_project.lifecycle.errors import InputError
 from dagster_project.lifecycle.guards.catalogue import findings
 from dagster_project.lifecycle.guards.placeholders import fill
 from dagster_project.lifecycle.guards.reading import Finding, Grounds, Passage, Phrases, phrases_of
+from dagster_project.lifecycle.knowledge import NOTHING, Consulted
 from dagster_project.lifecycle.message import Draft, Mode, PlannedMessage, content_hash
 from dagster_project.lifecycle.template import (
     SUBJECT_MAX_CHARS,
@@ -70,6 +71,7 @@ class WriterRequest:
     objections: tuple[str, ...] = ()  # and what they said
     brief: str = ""  # of a letter: what it is to achieve
     ctas: Mapping[str, str] = dataclasses.field(default_factory=dict)  # of a letter: id -> label, one to be chosen
+    consulted: Consulted = NOTHING  # excerpts of the knowledge base
 
     @property
     def key(self) -> str:
@@ -81,6 +83,7 @@ class WriterRequest:
                 "ranges": dict(self.ranges),
                 "placeholders": list(self.placeholders),
                 "letter": [self.brief, dict(self.ctas)],
+                "knowledge": [excerpt.hash for excerpt in self.consulted.excerpts],
                 "repair": [dict(self.previous), list(self.objections)],
             }
         )
@@ -102,6 +105,7 @@ class WriterResult:
     was_called: bool = False  # False: the breaker was open, the budget spent, or the answer known
     findings: tuple[Finding, ...] = ()  # of the guards: why slots that came were not taken
     guards: bytes = b""  # the phrases that they looked for
+    consulted: Consulted = NOTHING  # what the writer was shown
 
 
 def call_key(request: WriterRequest, prompt: bytes, settings: Mapping[str, object]) -> str:
@@ -110,6 +114,9 @@ def call_key(request: WriterRequest, prompt: bytes, settings: Mapping[str, objec
 
 
 Write = Callable[[Sequence[WriterRequest]], Sequence[WriterResult]]  # answers in the order of the requests
+Inform = Callable[
+    [Mapping[str, WriterRequest]], Mapping[str, WriterRequest]
+]  # the same keys, with what each may look up
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -203,6 +210,7 @@ def draft(
                 "model": content_hash(result.settings),
                 "slots": content_hash(result.slots),
                 "guards": content_hash(result.guards),
+                **result.consulted.recipe,
             }
     mode: Mode = "template" if rendered is None else policy.mode
     rendered = rendered or template.render(message.facts, None, context)
@@ -250,13 +258,13 @@ def judged(
     grounds = Grounds(
         locale=request.locale,
         facts=request.facts,
-        own_words=own_words(template),
+        own_words=f"{own_words(template)}\n{request.consulted.grounds}",
         phrases=looked_for,
         prompt=result.prompt.decode(errors="replace"),
     )
     guards = canonical(looked_for.model_dump())
     if not (found := findings(passages, grounds)):
-        return dataclasses.replace(result, guards=guards)
+        return dataclasses.replace(result, guards=guards, consulted=request.consulted)
     code = found[0].code
     reason = code if code == OVER_LENGTH else f"guard:{code}"
     return dataclasses.replace(result, slots=None, failure=reason, findings=found, guards=guards)
@@ -325,8 +333,10 @@ def draft_all(
     unsubscribe_url: Callable[[PlannedMessage], str],
     phrases: Mapping[str, Phrases],
     write: Write | None = None,
+    inform: Inform | None = None,
 ) -> Batch:
-    """Drafts for a whole tick: one call of the model per distinct fact pattern, none without `write`.
+    """Drafts for a whole tick: one call of the model per distinct fact pattern, none without `write`. `inform` adds what a writer may
+    look up.
 
     Each answer passes the guards once, whoever shares it; one that doesn't pass is asked for once more, with the objections. A
     message whose facts or template are wrong becomes a failure with one line and stops nobody else.
@@ -334,6 +344,7 @@ def draft_all(
     messages = tuple(messages)
     template_of = functools.cache(template_of)
     key_of, requests = writer_requests(messages, policies, template_of) if write else ({}, {})
+    requests = inform(requests) if inform else requests
     keys = sorted(requests)  # the order of calls must not depend on the order of rows
     answers: list[WriterResult] = []
     answer_of: dict[str, WriterResult] = {}
@@ -379,6 +390,7 @@ def draft_all(
                 made.recipe["model"]: canonical(result.settings),
                 made.recipe["slots"]: canonical(result.slots),
                 made.recipe["guards"]: result.guards,
+                **result.consulted.artifacts,
             }
     return Batch(tuple(drafts), failures, artifacts, tuple(answers))
 

@@ -147,6 +147,7 @@ class TemplateSpec(_Strict):
     slots: Mapping[Name, SlotSpec] = Field(default_factory=dict)
     ctas: Mapping[Name, CtaSpec] = Field(default_factory=dict)
     letter: LetterSpec | None = Field(None, description="for mode: autonomous")
+    product_areas: tuple[Name, ...] = Field((), description="of the knowledge that a model may look up; none: all")
 
     @model_validator(mode="after")
     def _names_agree(self) -> TemplateSpec:

@@ -21,6 +21,7 @@ from dagster_project.lifecycle.drafting import (
 )
 from dagster_project.lifecycle.errors import InputError
 from dagster_project.lifecycle.guards.reading import Phrases
+from dagster_project.lifecycle.knowledge import Consulted, Excerpt, read_consulted
 from dagster_project.lifecycle.message import Mode, PlannedMessage, content_hash
 from dagster_project.lifecycle.template import Context, Part, Rendered, TemplateSpec, canonical, prepare_facts
 
@@ -164,6 +165,34 @@ def test_the_recipe_names_every_part() -> None:
     assert made.recipe["facts"] == content_hash(planned.facts)
     assert made.recipe["policy"] == planned.policy_hash
     assert set(one(FakePolicy(mode="assisted"), GOOD).recipe) == {*made.recipe, "prompt", "model", "slots", "guards"}
+
+
+def test_the_recipe_names_what_the_writer_looked_up() -> None:
+    """The list and every excerpt are among the artifacts; a mail in the template's own words names none, whatever was looked up."""
+    excerpt = Excerpt("notes#1", "help_article", "Notes", "Nothing is lost.")
+    shown = Consulted((excerpt,), "bm25")
+
+    def drafted(writer: Recorder) -> Batch:
+        return draft_all(
+            [message(locale="en")],
+            policies={"hello": FakePolicy(mode="assisted")},
+            template_of=lambda campaign_id, variant: FakeTemplate(),
+            sender_name="Ledgerline",
+            postal_address="Street 1",
+            unsubscribe_url=lambda planned: "https://mail.ledgerline.example/u/1",
+            phrases={},
+            write=writer,
+            inform=lambda found: {key: dataclasses.replace(one, consulted=shown) for key, one in found.items()},
+        )
+
+    writer = Recorder(GOOD)
+    batch = drafted(writer)
+    told = read_consulted(batch.artifacts[batch.drafts[0].recipe["knowledge"]])
+
+    assert [one.consulted for one in writer.asked] == [shown]
+    assert told == {"ranked_by": "bm25", "excerpts": [{"id": "notes#1", "title": "Notes", "hash": excerpt.hash}]}
+    assert b"Nothing is lost." in batch.artifacts[excerpt.hash]
+    assert "knowledge" not in drafted(Recorder(WriterResult(failure="timeout"))).drafts[0].recipe
 
 
 def test_a_model_writes_and_code_fills_in_the_names() -> None:
