@@ -31,6 +31,8 @@ review_app = typer.Typer(help="See, approve, reject and edit drafts that wait fo
 app.add_typer(review_app, name="review")
 campaigns_app = typer.Typer()
 app.add_typer(campaigns_app, name="campaigns")
+knowledge_app = typer.Typer(help="What writers of mails may look up.", no_args_is_help=True)
+app.add_typer(knowledge_app, name="knowledge")
 inbox_app = typer.Typer(help="The in-app inbox that the product's pages ask.", no_args_is_help=True)
 app.add_typer(inbox_app, name="inbox")
 
@@ -345,7 +347,8 @@ def preview(
     from dagster_project.commands.preview import preview as preview_command
 
     answer = preview_command(_home(), campaign, user, variant, out)
-    _show(answer, as_json, lambda found: print(found["subject"], *found["files"], sep="\n"))
+    consulted = [f"knowledge {one['id']} {one['hash']}" for one in (answer["knowledge"] or {}).get("excerpts", ())]
+    _show(answer, as_json, lambda found: print(found["subject"], *found["files"], *consulted, sep="\n"))
 
 
 @app.command()
@@ -558,6 +561,38 @@ def review_edit(
 
     answer = edit(_home(), message, by, subject, replace or [], reason)
     _show(answer, as_json, lambda found: print(found["said"]))
+
+
+@knowledge_app.command("list")
+def knowledge_list(as_of: AsOf = None, source: Source = None, as_json: Json = False) -> None:
+    """Every article of templates/knowledge: its kind, for which campaigns and locales, valid when, and whether a mail may say it.
+
+    Example: postrider knowledge list
+    """
+    from dagster_project.commands.knowledge import listed
+    from dagster_project.commands.knowledge_report import show_knowledge
+
+    _show(listed(_home(source), _time(as_of)), as_json, show_knowledge)
+
+
+@knowledge_app.command("search")
+def knowledge_search(
+    words: Annotated[str, typer.Argument(help="what is looked for")],
+    campaign: Annotated[str, typer.Option("--campaign", help="campaign_id of the mail")],
+    locale: Annotated[str, typer.Option("--locale", help="of the mail")] = "en",
+    variant: Annotated[str, typer.Option("--variant", help="template variant")] = "default",
+    as_of: AsOf = None,
+    source: Source = None,
+    as_json: Json = False,
+) -> None:
+    """What a writer of this campaign would be shown for these words, with scores. Asks no model.
+
+    Example: postrider knowledge search "why try alerts" --campaign feature_next --locale en
+    """
+    from dagster_project.commands.knowledge import search
+    from dagster_project.commands.knowledge_report import show_search
+
+    _show(search(_home(source), words, campaign, locale, variant, _time(as_of)), as_json, show_search)
 
 
 @inbox_app.command("serve")

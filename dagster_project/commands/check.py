@@ -16,6 +16,7 @@ from pydantic import SecretStr
 from dagster_project.adapters.binding import refused, trigger_problem
 from dagster_project.adapters.compiled import COMPILED, CompiledTemplate
 from dagster_project.adapters.templates import extremes
+from dagster_project.commands import knowledge
 from dagster_project.commands.controls import roster
 from dagster_project.commands.scratch import scratch_folder
 from dagster_project.commands.settings import setting_names
@@ -52,6 +53,7 @@ def check(home: Home, with_settings: bool) -> dict[str, Any]:
         ("models that can be built", _models),
         ("templates", _templates),
         ("mails", _mails),
+        ("articles of knowledge", knowledge.problems),
         ("limits", _limits),
     ):
         try:

@@ -8,7 +8,7 @@ from typing import Any
 
 from rich.markup import escape
 
-from dagster_project.commands.report import SHORT, fact, flow, mark, moment_of, out, table
+from dagster_project.commands.report import SHORT, consulted, fact, flow, mark, moment_of, out, table
 from dagster_project.lifecycle.reading import MOST_ROWS
 from dagster_project.lifecycle.selects import STAGING
 
@@ -231,6 +231,8 @@ def _show_story(story: Mapping[str, Any]) -> None:
     flow("planned ", [f"as of {moment_of(story['planned_as_of'])}", f"run {story['run_id']}"], indent=4)
     if story["recipe"]:
         flow("recipe  ", (f"{part} {value[:SHORT]}" for part, value in story["recipe"].items()), indent=4)
+    if told := story["knowledge"]:
+        flow("knowledge", consulted(told), indent=4)
     for draft in story["drafts"]:
         asked = f" instead of {draft['mode_asked']}: {draft['fallback_reason']}" if draft["fallback_reason"] else ""
         said = [f"“{escape(draft['subject'])}”", f"{draft['mode']}{escape(asked)}", f"{draft['draft_hash'][:SHORT]}"]

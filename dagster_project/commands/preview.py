@@ -10,6 +10,7 @@ from dagster_project.adapters.decisions import candidate_of
 from dagster_project.adapters.preview import find_chromium, write_preview
 from dagster_project.home import Home
 from dagster_project.lifecycle.errors import InputError
+from dagster_project.lifecycle.knowledge import read_consulted
 from dagster_project.lifecycle.planning import planned_messages
 
 
@@ -38,5 +39,6 @@ def preview(home: Home, campaign_id: str, user_id: str | None, variant: str, out
         "mode": draft.mode,
         "fallback_reason": draft.fallback_reason,
         "facts": json.loads(row["facts"]),
+        "knowledge": read_consulted(batch.artifacts[digest]) if (digest := draft.recipe.get("knowledge")) else None,
         "files": [str(file) for file in files],
     }

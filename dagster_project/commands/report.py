@@ -291,5 +291,14 @@ def show_draft(answer: Mapping[str, Any]) -> None:
     out.print(f"[bold]{answer['message_id']}[/] {answer['state']}")
     flow("to   ", [escape(answer["to"]), f"draft {draft['draft_hash'][:SHORT]}", f"mode {draft['mode']}"])
     flow("facts", (fact(name, value) for name, value in answer["facts"].items()))
+    if told := answer["story"]["knowledge"]:
+        flow("knowledge", consulted(told))
     out.print(f"\nSubject: {escape(draft['subject'])}\nPreheader: {escape(draft['preheader'])}\n", soft_wrap=True)
     out.print(escape(draft["text"]), soft_wrap=True)
+
+
+def consulted(told: Mapping[str, Any]) -> list[str]:
+    """What the writer of a draft had looked up: each excerpt with its hash, and how they were found."""
+    return [escape(f"{one['id']} {one['hash'][:SHORT]}") for one in told["excerpts"]] + [
+        escape(f"by {told['ranked_by']}")
+    ]

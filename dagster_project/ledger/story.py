@@ -10,9 +10,11 @@ from typing import Any
 import sqlalchemy as sa
 
 from dagster_project.ledger import schema
+from dagster_project.ledger.artifacts import get
 from dagster_project.ledger.inbox import PUT
 from dagster_project.ledger.messages import read_messages
 from dagster_project.lifecycle.errors import InputError
+from dagster_project.lifecycle.knowledge import read_consulted
 
 
 def tell(connection: sa.Connection, message_id: str) -> dict[str, Any]:
@@ -55,7 +57,8 @@ def tell(connection: sa.Connection, message_id: str) -> dict[str, Any]:
             ],
             "draft_hash": message.draft_hash,
             "recipe_id": message.recipe_id,
-            "recipe": _recipe(connection, message.recipe_id),
+            "recipe": (recipe := _recipe(connection, message.recipe_id)),
+            "knowledge": _knowledge(connection, recipe),
             "drafts": [_without(row, "message_id", "salt", "html", "text") for row in drafts],
             "reviews": [
                 _without(row, "message_id", "salt") for row in _rows(connection, schema.reviews, message_id, "revision")
@@ -86,6 +89,12 @@ def _recipe(connection: sa.Connection, recipe_id: str | None) -> dict[str, str] 
         sa.select(schema.artifacts.c.content).where(schema.artifacts.c.hash == recipe_id)
     ).scalar_one_or_none()
     return json.loads(content) if content else None
+
+
+def _knowledge(connection: sa.Connection, recipe: Mapping[str, str] | None) -> dict[str, Any] | None:
+    """What its writer had looked up: `ranked_by` and `excerpts` (id, title, hash); None where it looked up nothing."""
+    digest = (recipe or {}).get("knowledge")
+    return read_consulted(get(connection, digest)) if digest else None
 
 
 def _release(connection: sa.Connection, release_id: str | None) -> dict[str, Any] | None:

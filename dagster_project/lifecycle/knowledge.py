@@ -102,13 +102,16 @@ class Article:
     def is_for(self, campaign_id: str, locale: str, as_of: datetime, areas: Sequence[str] = ()) -> bool:
         """Whether a writer of this campaign and locale may see it on the day of `as_of`; no areas: of any."""
         front = self.front
-        last = front.valid_to or date.max
         return (
             (front.campaigns == EVERY or campaign_id in front.campaigns)
             and (front.locales == EVERY or locale in front.locales or language_of(locale) in front.locales)
             and (not areas or front.product_area in areas or front.kind == "brand_voice")
-            and front.valid_from <= as_of.date() <= last
+            and self.is_valid(as_of)
         )
+
+    def is_valid(self, as_of: datetime) -> bool:
+        """On the day of `as_of`."""
+        return self.front.valid_from <= as_of.date() <= (self.front.valid_to or date.max)
 
 
 @dataclasses.dataclass(frozen=True)
