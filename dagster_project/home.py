@@ -14,7 +14,7 @@ from datetime import datetime
 from functools import cached_property
 from html import escape
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from dagster_project.adapters.channels import Channel, Connections, open_channel
 from dagster_project.adapters.channels.in_app import Put
@@ -35,10 +35,10 @@ from dagster_project.demo.company import generate
 from dagster_project.demo.sources import DEMO, pack
 from dagster_project.ledger import Ledger, open_ledger
 from dagster_project.ledger.inbox import KEPT
-from dagster_project.lifecycle.budget import Budget
+from dagster_project.lifecycle.budget import Budget, Cost
 from dagster_project.lifecycle.campaign import CampaignPolicy, policies, policy_files
 from dagster_project.lifecycle.dkim import SigningKey, read_key, signed
-from dagster_project.lifecycle.drafting import Batch, Inform, Write, draft_all
+from dagster_project.lifecycle.drafting import Batch, Inform, Write, WriterRequest, WriterResult, draft_all
 from dagster_project.lifecycle.errors import InputError
 from dagster_project.lifecycle.flow import Flow, Way, parse_flow
 from dagster_project.lifecycle.guards.reading import Phrases
@@ -50,6 +50,9 @@ from dagster_project.lifecycle.mime_encoding import BuildError
 from dagster_project.lifecycle.policy_versions import documents
 from dagster_project.lifecycle.source import SourcePack
 from dagster_project.settings import Settings
+
+if TYPE_CHECKING:
+    from dagster_project.adapters.embeddings import Embedder
 
 LEAST_FREE_BYTES = 1024 * 1024  # less than the smallest tick writes
 
@@ -169,9 +172,26 @@ class Home:
             lambda campaign_id, variant: self.templates.get(campaign_id, variant).spec.product_areas,
         )
 
-    def informing(self, as_of: datetime) -> Inform:
-        """How a tick at `as_of` finds what its writers may look up."""
-        return functools.partial(self.retriever.inform, as_of=as_of)
+    def informing(self, as_of: datetime, ledger: Ledger | None = None, run_id: str = "") -> Inform:
+        """How a tick at `as_of` finds what its writers may look up. Only with a ledger, which keeps what a call cost, is a server asked."""
+        embedder = self._embedder(ledger, run_id)
+        return functools.partial(self.retriever.inform, as_of=as_of, nearest=embedder.nearest if embedder else None)
+
+    def _embedder(self, ledger: Ledger | None, run_id: str) -> Embedder | None:
+        model, writer = self.settings.embedding_model, self.writer
+        if not (model and writer and self.retriever.is_on):
+            return None
+        from dagster_project.adapters.embeddings import Asking, Embedder, connect  # NumPy, for whom it serves
+
+        def paid(key: str, request: WriterRequest, result: WriterResult) -> None:
+            writer.spend(Cost(1, result.tokens_in, result.dollars))
+            if ledger:
+                ledger.record_calls(run_id, [(key, request, result)])
+
+        url, seconds = self.settings.openai_base_url, self.settings.model_timeout_seconds
+        client = connect(self.settings.openai_api_key, url, seconds)
+        asking = Asking(client, seconds, writer.affords, paid) if ledger else None
+        return Embedder(model, url or "", self.path, asking)
 
     def draft(
         self, messages: Sequence[PlannedMessage], write: Write | None = None, inform: Inform | None = None

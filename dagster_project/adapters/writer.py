@@ -109,6 +109,14 @@ class Writer:
         self._failures_in_a_row = 0
         self._last_failure = ""
 
+    def affords(self, cost: Cost) -> bool:
+        """Whether this run may spend so much more."""
+        return self._budget.admits(self._spent + cost)
+
+    def spend(self, cost: Cost) -> None:
+        """What was asked of the server beside the writing counts in the same budget."""
+        self._spent += cost
+
     def remembering(self, known: Known, record: Record) -> Callable[[Sequence[WriterRequest]], list[WriterResult]]:
         """As `write`, but what `known` has is not asked again; each call that was made is handed to `record`."""
 
@@ -206,7 +214,7 @@ class Writer:
                 max_completion_tokens=_limit(request),
             )
         except (openai.OpenAIError, ValidationError, ValueError, TypeError, AttributeError, LookupError) as error:
-            return None, _name(error), {}
+            return None, failure_of(error), {}
         return _read(answer)
 
 
@@ -221,7 +229,7 @@ def _limit(request: WriterRequest) -> int:
     return sum(slot.max_chars for slot in request.slots.values()) // FEWEST_CHARS + _TOKENS_AROUND
 
 
-def _name(error: Exception) -> str:
+def failure_of(error: Exception) -> str:
     """The fallback reason for what the client raised. A class comes before the classes it inherits from."""
     import openai
 

@@ -26,7 +26,7 @@ def preview(home: Home, campaign_id: str, user_id: str | None, variant: str, out
         )
     (message,) = planned_messages([row | {"verdict": "send", "variant": variant, "decision_id": "preview"}])
     with home.ledger() as ledger:
-        batch = home.draft([message], home.writing(ledger, "preview"), home.informing(row["as_of"]))
+        batch = home.draft([message], home.writing(ledger, "preview"), home.informing(row["as_of"], ledger, "preview"))
     if batch.failures:
         raise InputError(batch.failures[message.message_id])
     (draft,) = batch.drafts

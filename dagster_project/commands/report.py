@@ -93,6 +93,7 @@ def show_run(run: Mapping[str, Any]) -> None:
         ("reasons", "reasons"),
         ("drafts by mode", "drafts"),
         ("fallbacks", "fallbacks"),
+        ("knowledge found by", "knowledge"),
         ("deliveries by state", "deliveries"),
     ):
         if run[key]:

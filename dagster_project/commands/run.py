@@ -14,6 +14,7 @@ from dagster_project.commands.unchanged import keep, report_that_stands
 from dagster_project.home import Home
 from dagster_project.lifecycle.budget import Cost
 from dagster_project.lifecycle.errors import InputError
+from dagster_project.lifecycle.knowledge import read_consulted
 from dagster_project.lifecycle.message import content_hash
 from dagster_project.lifecycle.stages import STAGES
 
@@ -44,6 +45,9 @@ class Report:
         default_factory=list
     )  # of those that held something back
     state: str | None = None  # how people's days and activity were made: moved on from the last tick, or anew and why
+    knowledge: Mapping[str, int] = dataclasses.field(
+        default_factory=dict
+    )  # how what writers looked up was found, by drafts
     is_unchanged: bool = False  # nothing was done: all this is the report of the last tick, which stands
 
     def as_dict(self) -> dict[str, Any]:
@@ -82,6 +86,8 @@ def run(home: Home, as_of: datetime | None, listener: StageListener) -> Report:
             gates = ledger.gates(run_id)
             spent = ledger.spent(run_id)
             drafts = [draft for _, draft in ledger.drafts(run_id=run_id, states=None)]
+            lists = Counter(draft.recipe["knowledge"] for draft in drafts if "knowledge" in draft.recipe)
+            ways = [(read_consulted(ledger.artifact(one))["ranked_by"], count) for one, count in lists.items()]
             states = Counter(message.state for message in ledger.messages(since=tick.started_at))
         if outcome.input_error:
             raise InputError(outcome.input_error)
@@ -97,6 +103,7 @@ def run(home: Home, as_of: datetime | None, listener: StageListener) -> Report:
             drafts=_counts(draft.mode for draft in drafts),
             model=_spent(spent),
             fallbacks=_counts(draft.fallback_reason for draft in drafts if draft.fallback_reason),
+            knowledge=_counts(way for way, count in ways for _ in range(count)),
             deliveries=dict(states),
             campaigns=campaigns,
             decisions_hash=decisions_hash(decisions) if decided else None,
@@ -112,7 +119,15 @@ def run(home: Home, as_of: datetime | None, listener: StageListener) -> Report:
 
 def unchanged(standing: Mapping[str, Any], seconds: float) -> Report:
     """What stands, of a tick that had nothing to do."""
-    nothing = {"stages": {}, "state": None, "drafts": {}, "model": _spent(Cost()), "fallbacks": {}, "deliveries": {}}
+    nothing = {
+        "stages": {},
+        "state": None,
+        "drafts": {},
+        "model": _spent(Cost()),
+        "fallbacks": {},
+        "deliveries": {},
+        "knowledge": {},
+    }
     return Report(**{**standing, **nothing, "is_unchanged": True, "seconds": round(seconds, 2)})
 
 
