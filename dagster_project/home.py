@@ -23,13 +23,14 @@ from dagster_project.adapters.clock import utc_now
 from dagster_project.adapters.decisions import cap_prices, current_verdicts
 from dagster_project.adapters.knowledge import Retriever, load_knowledge
 from dagster_project.adapters.letterhead import Letterhead
+from dagster_project.adapters.model_chain import Limits, ModelChain, model_names, open_models
 from dagster_project.adapters.models import Models
+from dagster_project.adapters.prompts import load_classes, load_prompts
 from dagster_project.adapters.secret import secret_keys
 from dagster_project.adapters.state import Carrying, carrying, told
 from dagster_project.adapters.templates import Library, load_phrases, load_templates, template_files
 from dagster_project.adapters.templates import check as check_templates
 from dagster_project.adapters.warehouse import Warehouse
-from dagster_project.adapters.writer import Writer, open_writer
 from dagster_project.adapters.yaml_file import read_yaml
 from dagster_project.demo.company import generate
 from dagster_project.demo.sources import DEMO, pack
@@ -38,7 +39,7 @@ from dagster_project.ledger.inbox import KEPT
 from dagster_project.lifecycle.budget import Budget, Cost
 from dagster_project.lifecycle.campaign import CampaignPolicy, policies, policy_files
 from dagster_project.lifecycle.dkim import SigningKey, read_key, signed
-from dagster_project.lifecycle.drafting import Batch, Inform, Write, WriterRequest, WriterResult, draft_all
+from dagster_project.lifecycle.drafting import Batch, Inform, Model, draft_all
 from dagster_project.lifecycle.errors import InputError
 from dagster_project.lifecycle.flow import Flow, Way, parse_flow
 from dagster_project.lifecycle.guards.reading import Phrases
@@ -48,11 +49,13 @@ from dagster_project.lifecycle.message import Draft, PlannedMessage
 from dagster_project.lifecycle.mime import build, read_sender
 from dagster_project.lifecycle.mime_encoding import BuildError
 from dagster_project.lifecycle.policy_versions import documents
+from dagster_project.lifecycle.roles.call import Answer, Question
+from dagster_project.lifecycle.roles.classes import Classes
 from dagster_project.lifecycle.source import SourcePack
 from dagster_project.settings import Settings
 
 if TYPE_CHECKING:
-    from dagster_project.adapters.embeddings import Embedder
+    from dagster_project.adapters.embeddings import Asking
 
 LEAST_FREE_BYTES = 1024 * 1024  # less than the smallest tick writes
 
@@ -141,26 +144,51 @@ class Home:
         )
 
     @cached_property
-    def writer(self) -> Writer | None:
-        """The language model's client; None where no key or base URL is set, and then nothing calls out."""
-        return open_writer(
-            key=self.settings.openai_api_key,
-            base_url=self.settings.openai_base_url,
-            model=self.settings.model,
-            timeout_seconds=self.settings.model_timeout_seconds,
-            prompts=self.settings.project / "templates" / "prompts",
-            budget=Budget(
-                self.settings.model_calls_per_run,
-                self.settings.model_tokens_per_run,
-                self.settings.model_dollars_per_run,
-            ),
+    def prompts(self) -> Mapping[str, bytes]:
+        """The instructions of the roles that a language model takes; InputError for a missing one."""
+        return load_prompts(self.settings.project / "templates" / "prompts")
+
+    @cached_property
+    def classes(self) -> Classes:
+        """What texts of a model are held against, by class of campaign; InputError for what is wrong in the file."""
+        return load_classes(self.settings.project / "templates" / "prompts")
+
+    @property
+    def model_names(self) -> tuple[str, ...]:
+        """The language models in the order in which they are asked."""
+        return model_names(self.settings.model)
+
+    @property
+    def has_model(self) -> bool:
+        """Whether anything would be asked: a key or a base URL is set."""
+        return bool(self.settings.openai_api_key or self.settings.openai_base_url)
+
+    def model_chain(self, spent: Mapping[str, Cost]) -> ModelChain | None:
+        """The language models for one run that has spent so much already; None where no key or base URL is set, and then nothing
+        calls out."""
+        settings = self.settings
+        limits = Limits(
+            Budget(settings.model_calls_per_run, settings.model_tokens_per_run, settings.model_dollars_per_run),
+            {name: policy.model_budget.budget for name, policy in self.policies.items() if policy.model_budget},
+            settings.model_timeout_seconds,
+            settings.model_seconds_per_run,
+        )
+        return open_models(
+            key=settings.openai_api_key,
+            base_url=settings.openai_base_url,
+            names=self.model_names,
+            prompts=self.prompts,
+            limits=limits,
+            spent=spent,
         )
 
-    def writing(self, ledger: Ledger, run_id: str) -> Write | None:
-        """The writer as a run asks it: what a model has answered is in the ledger, and what it is asked goes there. None without one."""
-        if self.writer is None:
+    def model(self, ledger: Ledger, run_id: str, as_of: datetime) -> Model | None:
+        """The language model as a run asks it: what one has answered is in the ledger, and what it is asked goes there. None without."""
+        chain = self.model_chain(ledger.spent(run_id))
+        if chain is None:
             return None
-        return self.writer.remembering(ledger.answers, functools.partial(ledger.record_calls, run_id))
+        ask = chain.remembering(ledger.answers, functools.partial(ledger.record_calls, run_id))
+        return Model(ask, self.classes, self.informing(as_of, self._asking(chain, ledger, run_id)))
 
     @cached_property
     def retriever(self) -> Retriever:
@@ -172,31 +200,32 @@ class Home:
             lambda campaign_id, variant: self.templates.get(campaign_id, variant).spec.product_areas,
         )
 
-    def informing(self, as_of: datetime, ledger: Ledger | None = None, run_id: str = "") -> Inform:
-        """How a tick at `as_of` finds what its writers may look up. Only with a ledger, which keeps what a call cost, is a server asked."""
-        embedder = self._embedder(ledger, run_id)
-        return functools.partial(self.retriever.inform, as_of=as_of, nearest=embedder.nearest if embedder else None)
+    def informing(self, as_of: datetime, asking: Asking | None = None) -> Inform:
+        """How a tick at `as_of` finds what its writers may look up. Without `asking` no server is asked."""
+        model = self.settings.embedding_model
+        nearest = None
+        if model and self.has_model and self.retriever.is_on:
+            from dagster_project.adapters.embeddings import Embedder  # NumPy, for whom it serves
 
-    def _embedder(self, ledger: Ledger | None, run_id: str) -> Embedder | None:
-        model, writer = self.settings.embedding_model, self.writer
-        if not (model and writer and self.retriever.is_on):
+            nearest = Embedder(model, self.settings.openai_base_url or "", self.path, asking).nearest
+        return functools.partial(self.retriever.inform, as_of=as_of, nearest=nearest)
+
+    def _asking(self, chain: ModelChain, ledger: Ledger, run_id: str) -> Asking | None:
+        """How embeddings are asked for: out of the same budget, into the same record."""
+        if not self.settings.embedding_model:
             return None
-        from dagster_project.adapters.embeddings import Asking, Embedder, connect  # NumPy, for whom it serves
+        from dagster_project.adapters.embeddings import Asking, connect
 
-        def paid(key: str, request: WriterRequest, result: WriterResult) -> None:
-            writer.spend(Cost(1, result.tokens_in, result.dollars))
-            if ledger:
-                ledger.record_calls(run_id, [(key, request, result)])
+        def paid(key: str, question: Question, answer: Answer) -> None:
+            chain.spend(answer.cost)
+            ledger.record_calls(run_id, [(key, question, answer)])
 
-        url, seconds = self.settings.openai_base_url, self.settings.model_timeout_seconds
-        client = connect(self.settings.openai_api_key, url, seconds)
-        asking = Asking(client, seconds, writer.affords, paid) if ledger else None
-        return Embedder(model, url or "", self.path, asking)
+        seconds = self.settings.model_timeout_seconds
+        client = connect(self.settings.openai_api_key, self.settings.openai_base_url, seconds)
+        return Asking(client, seconds, chain.affords, paid)
 
-    def draft(
-        self, messages: Sequence[PlannedMessage], write: Write | None = None, inform: Inform | None = None
-    ) -> Batch:
-        """Drafts of these messages, with what could not be drafted and why; without `write` in the templates' own words."""
+    def draft(self, messages: Sequence[PlannedMessage], model: Model | None = None) -> Batch:
+        """Drafts of these messages, with what could not be drafted and why; without `model` in the templates' own words."""
         keys = secret_keys(self.path, self.settings.secret_keys)
         sender = read_sender(self.settings.sender)
         return draft_all(
@@ -209,8 +238,7 @@ class Home:
                 self.settings.public_url, keys, message.user_id, message.message_type
             ),
             phrases=self.phrases,
-            write=write,
-            inform=inform,
+            model=model,
         )
 
     def gate_parameters(self, as_of: datetime) -> dict[str, object]:
@@ -385,7 +413,7 @@ class Home:
         self.preflight_letterhead()
         _ = secret_keys(self.path, self.settings.secret_keys)
         read_allow_list(self.settings.allow_list)
-        _ = self.writer
+        _ = self.model_chain({}), self.classes
         _ = self.retriever
         _ = self.flow
 

@@ -76,7 +76,9 @@ class Settings(BaseSettings):
         validation_alias=AliasChoices("OPENAI_BASE_URL", "openai_base_url"),
         description="any server speaking the protocol",
     )
-    model: str = Field(default="gpt-4o-mini", description="model of the assisted mode")
+    model: str = Field(
+        default="gpt-4o-mini", description="language model, or several: the next is asked where one fails"
+    )
     model_calls_per_run: int | None = Field(default=500, ge=0, description="then the templates go out")
     model_tokens_per_run: int | None = Field(default=None, ge=0, description="asked and answered; then the templates")
     model_dollars_per_run: Decimal | None = Field(default=None, ge=0, description="at list prices; then the templates")
@@ -85,6 +87,7 @@ class Settings(BaseSettings):
     )
     knowledge_chars: int = Field(default=2_000, ge=0, description="of templates/knowledge that a writer sees; 0: none")
     knowledge_excerpts: int = Field(default=4, ge=0, description="most of them that a writer sees; 0: none")
+    model_seconds_per_run: float = Field(default=600.0, gt=0, description="of asking; then the templates")
     model_timeout_seconds: float = Field(default=10.0, gt=0, description="per call; then the template goes out")
 
     @property

@@ -39,7 +39,7 @@ LIBRARIES = {
     "dagster_dbt": ("defs/models.py",),
     "dbt": ("adapters/models.py",),
     "great_expectations": ("expectations/",),
-    "openai": ("adapters/writer.py", "adapters/embeddings.py"),
+    "openai": ("adapters/language_model.py", "adapters/model_chain.py", "adapters/embeddings.py"),
     "bm25s": ("adapters/knowledge.py",),
     "sqlalchemy": ("ledger/", "expectations/", "defs/history.py"),
     "duckdb": ("adapters/warehouse.py", "demo/", "expectations/"),

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import json
 import os
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -15,16 +16,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from pydantic import SecretStr
+from pydantic import BaseModel, SecretStr
 
 from dagster_project.adapters.knowledge import Near
+from dagster_project.adapters.language_model import failure_of
 from dagster_project.adapters.model_prices import dollars
-from dagster_project.adapters.writer import failure_of
 from dagster_project.lifecycle.budget import Cost
-from dagster_project.lifecycle.drafting import OVER_BUDGET, WriterRequest, WriterResult
 from dagster_project.lifecycle.knowledge import Excerpt
 from dagster_project.lifecycle.message import content_hash
 from dagster_project.lifecycle.retrieval import BY_VECTOR, Question
+from dagster_project.lifecycle.roles.call import OVER_BUDGET, Answer
+from dagster_project.lifecycle.roles.call import Question as Asked
 
 if TYPE_CHECKING:
     from openai import OpenAI
@@ -35,8 +37,7 @@ FOLDER = "embeddings"
 
 Vector = np.ndarray[Any, np.dtype[np.float32]]
 Affords = Callable[[Cost], bool]  # whether so much more may be spent
-Paid = Callable[[str, WriterRequest, WriterResult], None]  # a call that was made, with its key
-_FOR_ALL = WriterRequest("", "", "", "", "", "", {}, {}, ())  # a call for no campaign alone
+Paid = Callable[[str, Asked, Answer], None]  # a call that was made, with its key
 
 
 class Unavailable(Exception):  # noqa: N818  an answer that isn't there, with its reason
@@ -105,18 +106,20 @@ class Embedder:
             raise Unavailable(OVER_BUDGET)
         started = time.perf_counter()
         vectors, failure, tokens = self._call(asking, texts)
-        result = WriterResult(
-            slots={"vectors": content_hash(b"".join(one.tobytes() for one in vectors))} if vectors else None,
+        answer = Answer(
+            content={"vectors": content_hash(b"".join(one.tobytes() for one in vectors))} if vectors else None,
             failure=failure,
             settings={"embeddings": self._model},
             model=self._model,
             tokens_in=tokens,
-            dollars=dollars(self._model, tokens, 0),
+            tokens_out=0,
+            cost=Cost(1, tokens, dollars(self._model, tokens, 0)),
             seconds=time.perf_counter() - started,
             was_called=True,
         )
-        key = content_hash({"embeddings": self._model, "texts": [content_hash(text) for text in texts]})
-        asking.paid(key, _FOR_ALL, result)
+        hashes = [content_hash(text) for text in texts]
+        key = content_hash({"embeddings": self._model, "texts": hashes})
+        asking.paid(key, Asked("embeddings", "", json.dumps(hashes), BaseModel, 0), answer)  # for no campaign alone
         if failure:
             raise Unavailable(failure)
         return vectors

@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from dagster_project.adapters.yaml_file import read_yaml
-from dagster_project.lifecycle.drafting import WriterRequest
 from dagster_project.lifecycle.errors import InputError
 from dagster_project.lifecycle.knowledge import (
     Article,
@@ -23,6 +22,7 @@ from dagster_project.lifecycle.knowledge import (
     within,
 )
 from dagster_project.lifecycle.retrieval import Question, fused, indexed, ranked, sought, with_voice
+from dagster_project.lifecycle.roles.writer import WriterRequest
 
 FOLDER = "knowledge"
 BM25 = "bm25"

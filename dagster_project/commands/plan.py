@@ -6,53 +6,59 @@ from collections import Counter
 from datetime import datetime
 from typing import Any
 
+from dagster_project.adapters.model_chain import settings_of
 from dagster_project.adapters.model_prices import dollars
-from dagster_project.adapters.writer import SEED, expected_tokens, load_prompt
 from dagster_project.commands.replaying import replaying
 from dagster_project.home import Home
-from dagster_project.lifecycle.drafting import call_key, writer_requests
+from dagster_project.lifecycle.drafting import Model, written_texts
+from dagster_project.lifecycle.expecting import NOT_ASKED, Expected, Rehearsal
 from dagster_project.lifecycle.planning import planned_messages
 
 
 def plan(home: Home, as_of: datetime | None) -> dict[str, Any]:
-    """Per assisted campaign of the tick at `as_of`: messages to draft, their patterns, those whose answer is known, and the calls.
+    """Per campaign of the tick at `as_of` that a model has a part in: messages to draft, their patterns, those whose text is known,
+    and the calls of all roles.
 
-    Decided by the models' own SQL in a scratch warehouse; the home is left as it was. A pattern that the guards would refuse
-    takes a second call, which nobody can know before.
+    Decided by the models' own SQL in a scratch warehouse; the home is left as it was. A text that somebody objects to takes up to
+    three calls more, which nobody can know before.
     """
     at = as_of or home.default_as_of()
     with replaying(home, at, []) as (replay, _), replay.tick(at):
         replay.advance()
         replay.decide(0)
         messages = planned_messages(replay.fresh_drafts(0))
-    key_of, requests = writer_requests(messages, home.policies, home.templates.get)
-    requests = home.informing(at)(requests)
-    prompt = load_prompt(home.settings.project / "templates" / "prompts")
-    settings = {"model": home.settings.model, "temperature": 0, "seed": SEED}
-    keys = {name: call_key(request, prompt, settings) for name, request in requests.items()}
     with home.ledger() as ledger:
-        known = ledger.answers(list(keys.values()))
-    asked = {name: request for name, request in requests.items() if keys[name] not in known}
-    tokens = {name: expected_tokens(request, prompt) for name, request in asked.items()}
-    tokens_in, tokens_out = (sum(each[way] for each in tokens.values()) for way in (0, 1))
-    cost = dollars(home.settings.model, tokens_in, tokens_out)
+        rehearsal = Rehearsal(ledger.answers, home.prompts, settings_of(home.model_names))
+        model = Model(rehearsal.ask, home.classes, home.informing(at))
+        key_of, outcome = written_texts(messages, home.policies, home.templates.get, home.phrases, model)
     people = Counter(message.campaign_id for message in messages if message.message_id in key_of)
+    pattern_of = {key_of[one.message_id]: one.campaign_id for one in messages if one.message_id in key_of}
+    missing = rehearsal.missing
+    most = sum(missing.values(), Expected())
+    name = home.model_names[0]
+    cost = dollars(name, most.tokens_in, most.tokens_out)
+    budgets = {name: home.policies[name].model_budget for name in people}
     return {
         "as_of": f"{at.isoformat()}Z",
-        "is_set": home.writer is not None,
+        "is_set": home.has_model,
         "model": home.settings.model,
         "campaigns": {
             name: {
                 "messages": count,
-                "patterns": sum(request.campaign_id == name for request in requests.values()),
-                "known": sum(request.campaign_id == name and keys[key] in known for key, request in requests.items()),
-                "calls": sum(request.campaign_id == name for request in asked.values()),
+                "patterns": sum(one == name for one in pattern_of.values()),
+                "known": sum(
+                    one == name and NOT_ASKED not in (outcome.results[key].failure or "")
+                    for key, one in pattern_of.items()
+                ),
+                "calls": missing[name].calls,
+                "tokens": missing[name].tokens_in + missing[name].tokens_out,
+                "budget": budget.model_dump() if (budget := budgets[name]) else None,
             }
             for name, count in sorted(people.items())
         },
-        "calls": len(asked),
-        "tokens_in": tokens_in,
-        "tokens_out": tokens_out,
+        "calls": most.calls,
+        "tokens_in": most.tokens_in,
+        "tokens_out": most.tokens_out,
         "dollars": None if cost is None else float(cost),
         "most_calls": home.settings.model_calls_per_run,
     }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import uuid
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +27,8 @@ def preview(home: Home, campaign_id: str, user_id: str | None, variant: str, out
         )
     (message,) = planned_messages([row | {"verdict": "send", "variant": variant, "decision_id": "preview"}])
     with home.ledger() as ledger:
-        batch = home.draft([message], home.writing(ledger, "preview"), home.informing(row["as_of"], ledger, "preview"))
+        run_id = f"preview-{uuid.uuid4()}"
+        batch = home.draft([message], home.model(ledger, run_id, row["as_of"]))
     if batch.failures:
         raise InputError(batch.failures[message.message_id])
     (draft,) = batch.drafts

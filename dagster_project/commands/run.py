@@ -123,7 +123,7 @@ def unchanged(standing: Mapping[str, Any], seconds: float) -> Report:
         "stages": {},
         "state": None,
         "drafts": {},
-        "model": _spent(Cost()),
+        "model": _spent({}),
         "fallbacks": {},
         "deliveries": {},
         "knowledge": {},
@@ -138,7 +138,13 @@ def decisions_hash(decisions: list[dict[str, Any]]) -> str:
     )
 
 
-def _spent(cost: Cost) -> dict[str, Any]:
+def _spent(by_campaign: Mapping[str, Cost]) -> dict[str, Any]:
+    """Calls, tokens and dollars in all, and by campaign."""
+    costs = {name: _cost(cost) for name, cost in by_campaign.items()}
+    return _cost(sum(by_campaign.values(), Cost())) | {"campaigns": costs}
+
+
+def _cost(cost: Cost) -> dict[str, Any]:
     return dataclasses.asdict(cost) | {"dollars": None if cost.dollars is None else float(cost.dollars)}
 
 

@@ -15,14 +15,15 @@ from dagster_project.adapters.model_prices import dollars
 from dagster_project.adapters.replay import (
     Replay,
 )
-from dagster_project.adapters.writer import expected_tokens, load_prompt
 from dagster_project.adapters.yaml_file import read_yaml
 from dagster_project.commands.replaying import replaying
 from dagster_project.home import Home
 from dagster_project.lifecycle.campaign import CampaignPolicy, parse_policy, written_policies
 from dagster_project.lifecycle.drafting import writer_requests
 from dagster_project.lifecycle.errors import InputError
+from dagster_project.lifecycle.expecting import expected
 from dagster_project.lifecycle.planning import planned_messages
+from dagster_project.lifecycle.roles.writer import writer_question
 from dagster_project.lifecycle.simulation import over_limits, overridden, parse_step, tick_times
 from expectations.plain import audience
 
@@ -173,18 +174,17 @@ def _tick(
 
 
 def _count_calls(home: Home, course: Course, verdicts: Sequence[Mapping[str, Any]], as_of: datetime) -> None:
-    """The calls that a language model would get for these drafts: one per pattern that no earlier tick has asked for."""
+    """The calls that a language model would get for these drafts: one per role and pattern that no earlier tick has asked for."""
     if not verdicts:
         return
-    prompt = load_prompt(home.settings.project / "templates" / "prompts")
     _, patterns = writer_requests(planned_messages(verdicts), course.policies, home.templates.get)
     requests = {request.key: request for request in home.informing(as_of)(patterns).values()}
     for key in sorted(requests.keys() - course.asked):
         request = requests[key]
-        tokens_in, tokens_out = expected_tokens(request, prompt)
-        course.calls[request.campaign_id] += 1
-        course.tokens_in[request.campaign_id] += tokens_in
-        course.tokens_out[request.campaign_id] += tokens_out
+        made = expected(writer_question(request), home.prompts)
+        course.calls[request.campaign_id] += made.calls
+        course.tokens_in[request.campaign_id] += made.tokens_in
+        course.tokens_out[request.campaign_id] += made.tokens_out
     course.asked |= requests.keys()
 
 
@@ -228,7 +228,7 @@ def _answer(home: Home, replay: Replay, policy: int, course: Course, asked: Aske
         "collisions": [row for row in collisions if row["campaign_id"] in shown],
         "limits": over_limits(home.flow, channel, home.sending_domain, volumes),
         "model": {
-            "is_set": home.writer is not None,
+            "is_set": home.has_model,
             "model": home.settings.model,
             "calls": sum(calls.values()),
             "by_campaign": calls,

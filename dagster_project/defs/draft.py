@@ -29,7 +29,7 @@ def drafts(context: dg.AssetExecutionContext, home: HomeResource) -> dg.Material
         cancelled = ledger.cancel(withdrawn(waiting, verdicts), context.run_id, tick.as_of)
         planned = ledger.plan(planned_messages(verdicts), tick.run_id, tick.as_of, tick.source_pack)
         unrouted = [as_planned(message) for message in ledger.messages(UNROUTED, tick.source_pack)]
-        batch = home.draft(unrouted, home.writing(ledger, tick.run_id), home.informing(tick.as_of, ledger, tick.run_id))
+        batch = home.draft(unrouted, home.model(ledger, tick.run_id, tick.as_of))
         ledger.put_artifacts(batch.artifacts)
         ledger.record_drafts(batch.drafts, context.run_id, tick.as_of)
         rows = draft_rows(
@@ -45,7 +45,7 @@ def drafts(context: dg.AssetExecutionContext, home: HomeResource) -> dg.Material
             "cancelled": cancelled,
             "not_drafted": sorted(set(batch.failures.values()))[:10],
             "model_calls": sum(answer.was_called for answer in batch.answers),
-            "objections_of_guards": batch.objections[:10],
+            "objections": list(batch.objections[:10]),
             "sample_of_subjects": sorted(set(rows.column("subject").to_pylist()[:200]) - {None})[:10],
         }
     )

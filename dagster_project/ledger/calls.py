@@ -14,36 +14,42 @@ from dagster_project.ledger.chain import Write, canonical_json
 from dagster_project.ledger.database import among
 from dagster_project.ledger.schema import model_calls
 from dagster_project.lifecycle.budget import Cost
-from dagster_project.lifecycle.drafting import WriterRequest, WriterResult
 from dagster_project.lifecycle.message import content_hash
+from dagster_project.lifecycle.roles.call import Answer, Question
 
 CALLED = "model_called"
+_TOLD = ("key", "campaign_id", "prompt_hash", "failure", "model", "tokens_in", "tokens_out", "dollars")
 
 
 def call_fields(row: Mapping[str, Any]) -> dict[str, object]:
     """What the event of a call holds of its row: of the answer's words only the hash."""
-    names = ("key", "campaign_id", "prompt_hash", "failure", "model", "tokens_in", "tokens_out", "dollars")
-    told: dict[str, object] = {name: row[name] for name in names}
-    return told | {"slots_hash": None if row["slots"] is None else content_hash(row["slots"])}
+    told: dict[str, object] = {name: row[name] for name in _TOLD}
+    answer_hash = None if row["answer"] is None else content_hash(row["answer"])
+    if row["role"] is None:
+        return told | {"slots_hash": answer_hash}  # as events of calls were before there were roles
+    return told | {name: row[name] for name in ("role", "input_hash", "tokens_charged")} | {"answer_hash": answer_hash}
 
 
-def record(write: Write, run_id: str, calls: Sequence[tuple[str, WriterRequest, WriterResult]]) -> None:
+def record(write: Write, run_id: str, calls: Sequence[tuple[str, Question, Answer]]) -> None:
     """One row and one event per call that was made, whatever became of it; each comes with its key."""
     rows = []
-    for key, request, result in calls:
+    for key, question, answer in calls:
         row: dict[str, Any] = {
             "key": key,
             "run_id": run_id,
-            "campaign_id": request.campaign_id,
-            "prompt_hash": content_hash(result.prompt),
-            "settings": canonical_json(dict(result.settings)),
-            "slots": None if result.slots is None else canonical_json(dict(result.slots)),
-            "failure": result.failure,
-            "model": result.model,
-            "tokens_in": result.tokens_in,
-            "tokens_out": result.tokens_out,
-            "dollars": None if result.dollars is None else str(result.dollars),
-            "milliseconds": round(result.seconds * 1000),
+            "campaign_id": question.campaign_id,
+            "role": question.role,
+            "prompt_hash": content_hash(answer.prompt),
+            "input_hash": content_hash(question.content),
+            "settings": canonical_json(dict(answer.settings)),
+            "answer": None if answer.content is None else canonical_json(dict(answer.content)),
+            "failure": answer.failure,
+            "model": answer.model,
+            "tokens_in": answer.tokens_in,
+            "tokens_out": answer.tokens_out,
+            "tokens_charged": answer.cost.tokens,
+            "dollars": None if answer.cost.dollars is None else str(answer.cost.dollars),
+            "milliseconds": round(answer.seconds * 1000),
             "recorded_at": write.now,
         }
         row["seq"] = write.append(CALLED, actor="postrider", run_id=run_id, payload=call_fields(row))
@@ -51,21 +57,21 @@ def record(write: Write, run_id: str, calls: Sequence[tuple[str, WriterRequest, 
     insert_rows(write.connection, model_calls, rows)
 
 
-def answers(connection: sa.Connection, keys: Collection[str]) -> dict[str, WriterResult]:
+def answers(connection: sa.Connection, keys: Collection[str]) -> dict[str, Answer]:
     """key -> the newest answer that came under it, at no cost. A failure is none: it is asked again."""
-    query = sa.select(model_calls.c.key, model_calls.c.slots, model_calls.c.settings, model_calls.c.model)
-    query = query.where(model_calls.c.slots.is_not(None), among(connection, model_calls.c.key, keys))
+    query = sa.select(model_calls.c.key, model_calls.c.answer, model_calls.c.settings, model_calls.c.model)
+    query = query.where(model_calls.c.answer.is_not(None), among(connection, model_calls.c.key, keys))
     return {
-        row.key: WriterResult(slots=json.loads(row.slots), settings=json.loads(row.settings), model=row.model)
+        row.key: Answer(content=json.loads(row.answer), settings=json.loads(row.settings), model=row.model)
         for row in connection.execute(query.order_by(model_calls.c.seq))
     }
 
 
-def spent(connection: sa.Connection, run_id: str) -> Cost:
-    """What the calls of one run cost. A price that nobody knows makes the sum unknown."""
-    query = sa.select(model_calls.c.tokens_in, model_calls.c.tokens_out, model_calls.c.dollars)
-    cost = Cost()
-    for row in connection.execute(query.where(model_calls.c.run_id == run_id)):
-        dollars = None if row.dollars is None else Decimal(row.dollars)
-        cost += Cost(1, row.tokens_in + row.tokens_out, dollars)
-    return cost
+def spent(connection: sa.Connection, run_id: str) -> dict[str, Cost]:
+    """campaign_id -> what its calls in one run count as. A price that nobody knows makes the sum unknown."""
+    costs: dict[str, Cost] = {}
+    for row in connection.execute(sa.select(model_calls).where(model_calls.c.run_id == run_id)):
+        tokens = row.tokens_in + row.tokens_out if row.tokens_charged is None else row.tokens_charged
+        cost = Cost(1, tokens, None if row.dollars is None else Decimal(row.dollars))
+        costs[row.campaign_id] = costs.get(row.campaign_id, Cost()) + cost
+    return dict(sorted(costs.items()))

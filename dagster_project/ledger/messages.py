@@ -36,7 +36,8 @@ def recipient_fields(message_id: str, email: str, facts: str) -> dict[str, objec
 
 def draft_fields(row: Mapping[str, Any]) -> dict[str, object]:
     """What the event of a draft commits to. `draft_hash` stands for the words."""
-    return {name: row[name] for name in ("message_id", "revision", "draft_hash", "recipe_id", *_DRAFT_CIRCUMSTANCES)}
+    fields = {name: row[name] for name in ("message_id", "revision", "draft_hash", "recipe_id", *_DRAFT_CIRCUMSTANCES)}
+    return fields | ({"caution": row["caution"]} if row["caution"] else {})  # drafts of earlier versions have none
 
 
 def refuse_unstorable(message_id: str, *texts: str | None) -> None:
@@ -148,15 +149,18 @@ def cancel(write: Write, reasons: Mapping[str, str], run_id: str | None, as_of: 
 
 
 def record_drafts(write: Write, given: Sequence[Draft], run_id: str, as_of: datetime) -> int:
-    """planned → drafted, and drafted → drafted where the words changed: a draft that a gate stopped is mended so.
+    """planned → drafted, and drafted → drafted where words or caution changed: a draft that a gate stopped is mended so.
 
     A draft for a message that somebody has already judged is left out: what was judged stands.
     """
     by_id = {draft.message_id: draft for draft in given}
+    locked = lock_messages(write, by_id)
+    stands = cautions(write.connection, [key for key, one in locked.items() if one.state == "drafted"])
     held = {
         key: one
-        for key, one in lock_messages(write, by_id).items()
-        if one.state == "planned" or (one.state == "drafted" and one.draft_hash != by_id[key].draft_hash)
+        for key, one in locked.items()
+        if one.state == "planned"
+        or (one.state == "drafted" and (one.draft_hash, stands.get(key)) != (by_id[key].draft_hash, by_id[key].caution))
     }
     return len(
         store_drafts(write, [(held[key], by_id[key]) for key in held], "drafted", run_id, as_of, "postrider", None)
@@ -197,6 +201,7 @@ def store_drafts(
             "html": draft.html,
             "text": draft.text,
             "unsubscribe_url": draft.unsubscribe_url,
+            "caution": draft.caution,
             "author": author,
             "edit_reason": edit_reason,
             "run_id": run_id,
@@ -218,6 +223,15 @@ def store_drafts(
         insert_rows(write.connection, drafts, rows)
         move(write, moves, actor=author, run_id=run_id, as_of=as_of)
     return rows
+
+
+def cautions(connection: sa.Connection, message_ids: Collection[str]) -> dict[str, str]:
+    """message_id -> the caution of its current draft, where there is one."""
+    query = sa.select(drafts.c.message_id, drafts.c.caution).join(
+        messages, sa.and_(drafts.c.message_id == messages.c.message_id, drafts.c.revision == messages.c.draft_revision)
+    )
+    query = query.where(drafts.c.caution.is_not(None), among(connection, drafts.c.message_id, message_ids))
+    return {row.message_id: row.caution for row in connection.execute(query)}
 
 
 def recipe_bytes(recipe: Mapping[str, str]) -> bytes:

@@ -18,18 +18,22 @@ from dagster_project.ledger.transitions import Held, Move, lock_messages, move
 from dagster_project.lifecycle.errors import InputError, Refusal
 from dagster_project.lifecycle.message import Draft
 
+EDITED = "edited"  # why a draft went to a person
 POLICY = "policy"  # the reviewer when the campaign asks for none
 Route = Literal["approved", "in_review"]
 
 
 def review_fields(row: Mapping[str, Any]) -> dict[str, object]:
     """What the event of a review commits to."""
-    return {name: row[name] for name in ("message_id", "revision", "draft_hash", "verdict", "reviewer", "reason")}
+    fields = {name: row[name] for name in ("message_id", "revision", "draft_hash", "verdict", "reviewer", "reason")}
+    return fields | ({"route_reason": row["route_reason"]} if row["route_reason"] else {})
 
 
-def route(write: Write, routes: Mapping[str, Route], run_id: str, as_of: datetime) -> dict[str, str]:
-    """drafted → approved (by policy) or in_review. What has left `drafted` since it was read, because a tick on another host
-    routed it or somebody cancelled it, stands; returned is message_id → what stands, where it is not what was asked.
+def route(
+    write: Write, routes: Mapping[str, Route], run_id: str, as_of: datetime, reasons: Mapping[str, str]
+) -> dict[str, str]:
+    """drafted → approved (by policy) or in_review, each for its reason, if one is given. What has left `drafted` since it was read,
+    because a tick on another host routed it or somebody cancelled it, stands; returned is message_id → what stands, where it is not what was asked.
 
     Refusal, with nothing routed, when one of them has no draft yet.
     """
@@ -45,7 +49,8 @@ def route(write: Write, routes: Mapping[str, Route], run_id: str, as_of: datetim
         if one.state != "drafted":
             moved_on.append(one)
             continue
-        row = _review_row(one, to, POLICY if to == "approved" else None, write, run_id, as_of, seq + len(rows))
+        reviewer, why = POLICY if to == "approved" else None, reasons.get(one.message_id)
+        row = _review_row(one, to, reviewer, write, run_id, as_of, seq + len(rows), why)
         rows.append(row)
         moves.append(Move(one, to, "routed", payload=_payload(row)))
     move(write, moves, actor=POLICY, run_id=run_id, as_of=as_of)
@@ -71,6 +76,7 @@ def _review_row(
     run_id: str | None,
     as_of: datetime | None,
     seq: int,
+    route_reason: str | None,
 ) -> dict[str, Any]:
     return {
         "message_id": held.message_id,
@@ -85,6 +91,7 @@ def _review_row(
         "requested_at": write.now,
         "salt": new_salt(),
         "seq": seq,
+        "route_reason": route_reason,
     }
 
 
@@ -127,14 +134,11 @@ def review(
         "seq": write.next_seq(),
     }
     row = changes | {"message_id": message_id, "revision": held.draft_revision, "draft_hash": held.draft_hash}
+    is_this = sa.and_(reviews.c.message_id == message_id, reviews.c.revision == held.draft_revision)
+    routed = write.connection.execute(sa.select(reviews.c.route_reason).where(is_this))
+    row |= {"route_reason": routed.scalar()}
     given = write.connection.execute(
-        sa.update(reviews)
-        .where(
-            reviews.c.message_id == message_id,
-            reviews.c.revision == held.draft_revision,
-            reviews.c.verdict == "in_review",
-        )
-        .values(changes)
+        sa.update(reviews).where(is_this, reviews.c.verdict == "in_review").values(changes)
     )
     if given.rowcount != 1:
         raise Refusal(f"message {message_id} has no open review of its draft")
@@ -155,7 +159,7 @@ def edit(write: Write, draft: Draft, editor: str, reason: str) -> None:
         raise Refusal(f"message {draft.message_id}: the text is the one it has; nothing was changed")
     seq = write.next_seq()
     (stored,) = store_drafts(write, [(held, draft)], "in_review", None, None, editor, reason)
-    row = _review_row(held, "in_review", None, write, None, None, seq)
+    row = _review_row(held, "in_review", None, write, None, None, seq, EDITED)
     # No verdict yet, so nothing to bind to: the event of the verdict will.
     row |= {"revision": stored["revision"], "draft_hash": stored["draft_hash"]}
     write.connection.execute(sa.insert(reviews), row)
@@ -177,6 +181,7 @@ def read(
             reviews.c.run_id,
             reviews.c.as_of,
             reviews.c.requested_at,
+            reviews.c.route_reason,
         )
         .join_from(
             reviews,

@@ -76,6 +76,7 @@ class ReviewRow:
     run_id: str | None
     as_of: datetime | None
     requested_at: datetime
+    route_reason: str | None  # why it went to a person or not; null: routed before this was kept
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import sqlalchemy as sa
 
-HEAD_REVISION = "0006"  # newest migration; opening a ledger at it does not need to load Alembic
+HEAD_REVISION = "0007"  # newest migration; opening a ledger at it does not need to load Alembic
 VERSION_TABLE = "ledger_revision"  # not Alembic's default name: another program's version table is no ledger
 
 metadata = sa.MetaData()
@@ -151,6 +151,7 @@ drafts = sa.Table(
     sa.Column("as_of", sa.DateTime),
     sa.Column("recorded_at", sa.DateTime, nullable=False),
     *_evidence(),
+    sa.Column("caution", sa.Text),  # why a person may have to see it: doubt:… | repaired | objected
 )
 
 reviews = sa.Table(
@@ -167,6 +168,7 @@ reviews = sa.Table(
     sa.Column("as_of", sa.DateTime),
     sa.Column("requested_at", sa.DateTime, nullable=False),
     *_evidence(),
+    sa.Column("route_reason", sa.Text),  # why it went to a person or not; null: routed before this was kept, or edited
     sa.Index("reviews_by_verdict", "verdict"),
 )
 
@@ -375,14 +377,19 @@ model_calls = sa.Table(
     sa.Column("campaign_id", sa.Text, nullable=False),
     sa.Column("prompt_hash", sa.Text, nullable=False),
     sa.Column("settings", sa.Text, nullable=False),  # JSON
-    sa.Column("slots", sa.Text),  # JSON, placeholders in it; null: failed
+    sa.Column("answer", sa.Text),  # JSON, placeholders in it; null: failed
     sa.Column("failure", sa.Text),
     sa.Column("model", sa.Text, nullable=False),  # as the server named it
-    sa.Column("tokens_in", sa.BigInteger, nullable=False),
-    sa.Column("tokens_out", sa.BigInteger, nullable=False),
-    sa.Column("dollars", sa.Text),  # a decimal number at the price of that day; null: nobody knows the model's price
+    sa.Column("tokens_in", sa.BigInteger),  # null: the server didn't say
+    sa.Column("tokens_out", sa.BigInteger),
+    sa.Column(
+        "dollars", sa.Text
+    ),  # of the tokens charged, at the price of that day; null: nobody knows the model's price
     sa.Column("milliseconds", sa.BigInteger, nullable=False),
     sa.Column("recorded_at", sa.DateTime, nullable=False),
     sa.Column("seq", sa.BigInteger().with_variant(sa.Integer, "sqlite"), primary_key=True, autoincrement=False),
+    sa.Column("role", sa.Text),  # writer | reviewer | policy; null: made by the writer, before there were roles
+    sa.Column("input_hash", sa.Text),  # of what the model was shown
+    sa.Column("tokens_charged", sa.BigInteger),  # those that were told, or the most that they can have been
     sa.Index("model_calls_by_key", "key", "seq"),
 )

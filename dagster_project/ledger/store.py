@@ -47,10 +47,10 @@ from dagster_project.ledger.rows import (
 from dagster_project.ledger.transitions import OPEN
 from dagster_project.ledger.unknowns import Settlement, Unknown
 from dagster_project.lifecycle.budget import Cost
-from dagster_project.lifecycle.drafting import WriterRequest, WriterResult
 from dagster_project.lifecycle.flow import Canary, Way
 from dagster_project.lifecycle.message import Draft, PlannedMessage, Repeat, Result, Sending, State
 from dagster_project.lifecycle.policy_versions import PolicyVersion
+from dagster_project.lifecycle.roles.call import Answer, Question
 
 if TYPE_CHECKING:
     from dagster_project.ledger.watch import Watch
@@ -173,11 +173,18 @@ class Ledger:
                 connection, message_ids=message_ids, source_pack=source_pack, states=states, run_id=run_id
             )
 
-    def route(self, routes: Mapping[str, Route], run_id: str, as_of: datetime) -> dict[str, str]:
-        """drafted → approved (by policy) or in_review. What another tick has routed stands; returned is message_id → what
+    def cautions(self, message_ids: Collection[str]) -> dict[str, str]:
+        """message_id → why a person may have to see its draft, where there is something."""
+        with self._database.read() as connection:
+            return mail.cautions(connection, message_ids)
+
+    def route(
+        self, routes: Mapping[str, Route], run_id: str, as_of: datetime, reasons: Mapping[str, str] | None = None
+    ) -> dict[str, str]:
+        """drafted → approved (by policy) or in_review, each for its reason. What another tick has routed stands; returned is message_id → what
         stands, where it is not what was asked."""
         with self._database.write() as write:
-            return reviews.route(write, routes, run_id, utc(as_of))
+            return reviews.route(write, routes, run_id, utc(as_of), reasons or {})
 
     def review(
         self,
@@ -210,19 +217,19 @@ class Ledger:
 
     # --- calls of a model
 
-    def record_calls(self, run_id: str, calls_made: Sequence[tuple[str, WriterRequest, WriterResult]]) -> None:
+    def record_calls(self, run_id: str, calls_made: Sequence[tuple[str, Question, Answer]]) -> None:
         """What a model was asked, each with its key, and what came of it; whatever else fails, it has been paid for."""
         if calls_made:
             with self._database.write() as write:
                 calls.record(write, run_id, calls_made)
 
-    def answers(self, keys: Collection[str]) -> dict[str, WriterResult]:
+    def answers(self, keys: Collection[str]) -> dict[str, Answer]:
         """key -> what a model has already answered to it."""
         with self._database.read() as connection:
             return calls.answers(connection, keys)
 
-    def spent(self, run_id: str) -> Cost:
-        """What one run's calls of a model cost."""
+    def spent(self, run_id: str) -> dict[str, Cost]:
+        """campaign_id -> what its calls of a model cost in one run."""
         with self._database.read() as connection:
             return calls.spent(connection, run_id)
 

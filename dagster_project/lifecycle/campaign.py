@@ -5,10 +5,12 @@ from __future__ import annotations
 import itertools
 import re
 from collections.abc import Mapping, Sequence
+from decimal import Decimal
 from typing import Annotated, Any, Literal, Self, get_args
 
 from pydantic import Field, model_validator
 
+from dagster_project.lifecycle.budget import Budget
 from dagster_project.lifecycle.errors import InputError
 from dagster_project.lifecycle.strict import StrictModel, allowed_text, contradiction, parse_strictly
 from dagster_project.lifecycle.worth import ALLOWED, unallowed
@@ -168,9 +170,34 @@ class Locales(StrictModel):
     )
 
 
+class ModelBudget(StrictModel):
+    """The most that a run may spend on a language model for this campaign; the rest goes out in the template's words."""
+
+    calls: Annotated[int, Field(ge=0, le=1_000_000)] | None = Field(
+        default=None, description="a number of calls from 0 to 1000000, or null. Null: no limit of its own"
+    )
+    tokens: Annotated[int, Field(ge=0)] | None = Field(
+        default=None, description="a number of tokens of 0 or more, or null. Asked and answered together"
+    )
+    dollars: Annotated[float, Field(ge=0)] | None = Field(
+        default=None, description="an amount of 0 or more, or null. At list price"
+    )
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        if all(getattr(self, limit) is None for limit in type(self).model_fields):
+            raise contradiction("calls", None, "a number where neither tokens nor dollars is given")
+        return self
+
+    @property
+    def budget(self) -> Budget:
+        dollars = None if self.dollars is None else Decimal(str(self.dollars))
+        return Budget(self.calls, self.tokens, dollars)
+
+
 class CampaignPolicy(StrictModel):
     """The policy of one campaign: everything about sending that its SQL does not say. No field has a hidden default; one without a
-    `value` has none."""
+    `value` or a `model_budget` has none."""
 
     title: str = Field(
         min_length=3, max_length=80, pattern=r"^\S", description="a text of 3 to 80 characters. What people call it"
@@ -192,7 +219,14 @@ class CampaignPolicy(StrictModel):
     mode: Literal["template", "assisted", "autonomous"] = Field(
         description="one of template, assisted, autonomous. Whether a language model fills slots or writes paragraphs"
     )
-    review: Literal["none", "all"] = Field(description="one of none, all. Which drafts wait for a person's word")
+    review: Annotated[str, Field(pattern=r"^(none|sample:0\.0{0,3}[1-9][0-9]{0,3}|risk|all)$")] = Field(
+        description="one of none, sample:<share below 1>, risk, all. Which drafts wait for a person's word"
+    )
+    model_budget: ModelBudget | None = Field(
+        default=None,
+        description="a mapping of calls, tokens and dollars, or null. What a run may spend on a language model for this campaign; "
+        "null: what the run may spend",
+    )
     priority: int = Field(
         ge=1,
         le=100,
@@ -263,10 +297,10 @@ class CampaignPolicy(StrictModel):
             raise contradiction("value", self.value, "null, since what is owed or demanded by law doesn't compete")
         if self.value is not None and (part := unallowed(self.value)):
             raise contradiction("value", part, ALLOWED)
-        if self.mode == "autonomous" and self.review != "all":
-            raise contradiction("review", self.review, "all, since mode is autonomous")
         if self.risk == "high" and self.review != "all":
             raise contradiction("review", self.review, "all, since risk is high")
+        if self.mode == "autonomous" and self.review == "none":
+            raise contradiction("review", self.review, "sample:<share>, risk or all, since mode is autonomous")
         if len(set(self.required_facts)) < len(self.required_facts):
             raise contradiction("required_facts", list(self.required_facts), allowed_text(type(self), "required_facts"))
         return self

@@ -4,22 +4,22 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from decimal import Decimal
-from typing import Protocol
+from typing import Literal, Protocol
 
+from dagster_project.lifecycle.campaign import LegalBasis, MessageType
 from dagster_project.lifecycle.errors import InputError
-from dagster_project.lifecycle.guards.catalogue import findings
 from dagster_project.lifecycle.guards.placeholders import fill
-from dagster_project.lifecycle.guards.reading import Finding, Grounds, Passage, Phrases, phrases_of
-from dagster_project.lifecycle.knowledge import NOTHING, Consulted
+from dagster_project.lifecycle.guards.reading import Phrases
 from dagster_project.lifecycle.message import Draft, Mode, PlannedMessage, content_hash
+from dagster_project.lifecycle.pipeline import Outcome, Standard, written
+from dagster_project.lifecycle.roles.call import MALFORMED, OVER_LENGTH, Answer, Ask
+from dagster_project.lifecycle.roles.classes import Classes
+from dagster_project.lifecycle.roles.writer import CTA_ID, WriterRequest, WriterResult
 from dagster_project.lifecycle.template import (
     SUBJECT_MAX_CHARS,
     Context,
     Rendered,
-    SlotSpec,
     Template,
     canonical,
     pick_locale,
@@ -27,16 +27,7 @@ from dagster_project.lifecycle.template import (
 )
 
 NO_MODEL = "no_model"
-OVER_LENGTH = "over_length"
-OVER_BUDGET = "over_budget"
 NO_LETTER = "no_letter"  # the mode is autonomous, and the template has no place for it
-CTA_ID = "cta_id"  # in a letter's answer, beside its slots
-REPAIRS = 1  # a model that doesn't mend its text when told what is wrong doesn't mend it when told again
-FAILURES = frozenset(
-    {NO_MODEL, NO_LETTER, OVER_BUDGET, "refused", "timeout", "rate_limited", "server_error", "malformed", OVER_LENGTH}
-)
-_JINJA = re.compile(r"\{%.*?%\}|\{\{.*?\}\}|\{#.*?#\}", re.DOTALL)
-_WORDS = ("subject.txt.j2", "body.txt.j2")
 
 
 class Policy(Protocol):
@@ -47,73 +38,24 @@ class Policy(Protocol):
     @property
     def mode(self) -> Mode: ...
     @property
-    def legal_basis(self) -> str: ...
-
-
-@dataclasses.dataclass(frozen=True, slots=True)
-class WriterRequest:
-    """One distinct fact pattern: campaign, variant, locale, public facts, ranges of others, placeholders with a value.
-
-    Nothing here is about one person, so one answer serves everyone who shares the pattern.
-    """
-
-    campaign_id: str
-    variant: str
-    campaign_title: str
-    locale: str
-    tone: str
-    template_version: str
-    slots: Mapping[str, SlotSpec]
-    facts: Mapping[str, str | float | None]
-    placeholders: tuple[str, ...]
-    ranges: Mapping[str, str] = dataclasses.field(default_factory=dict)  # of bucketed facts; grounds for no number
-    previous: Mapping[str, str] = dataclasses.field(default_factory=dict)  # slots that the guards objected to
-    objections: tuple[str, ...] = ()  # and what they said
-    brief: str = ""  # of a letter: what it is to achieve
-    ctas: Mapping[str, str] = dataclasses.field(default_factory=dict)  # of a letter: id -> label, one to be chosen
-    consulted: Consulted = NOTHING  # excerpts of the knowledge base
-
+    def legal_basis(self) -> LegalBasis: ...
     @property
-    def key(self) -> str:
-        return content_hash(
-            {
-                "campaign": [self.campaign_id, self.variant, self.campaign_title],
-                "words": [self.locale, self.tone, self.template_version],
-                "facts": dict(self.facts),
-                "ranges": dict(self.ranges),
-                "placeholders": list(self.placeholders),
-                "letter": [self.brief, dict(self.ctas)],
-                "knowledge": [excerpt.hash for excerpt in self.consulted.excerpts],
-                "repair": [dict(self.previous), list(self.objections)],
-            }
-        )
+    def message_type(self) -> MessageType: ...
+    @property
+    def risk(self) -> Literal["low", "high"]: ...
+    @property
+    def review(self) -> str: ...
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
-class WriterResult:
-    """One answer or one named failure, and what it cost. Exactly one of `slots` and `failure` is set."""
+class Model:
+    """A language model as drafting asks it: in which roles, and what its texts are held against."""
 
-    slots: Mapping[str, str] | None = None
-    failure: str | None = None  # one of FAILURES
-    prompt: bytes = b""  # the versioned instruction behind the answer
-    settings: Mapping[str, object] = dataclasses.field(default_factory=dict)  # model, temperature, seed
-    model: str = ""  # as the server names it
-    tokens_in: int = 0
-    tokens_out: int = 0
-    dollars: Decimal | None = None  # None: nobody knows the model's price
-    seconds: float = 0.0
-    was_called: bool = False  # False: the breaker was open, the budget spent, or the answer known
-    findings: tuple[Finding, ...] = ()  # of the guards: why slots that came were not taken
-    guards: bytes = b""  # the phrases that they looked for
-    consulted: Consulted = NOTHING  # what the writer was shown
+    ask: Ask
+    classes: Classes
+    inform: Inform | None = None  # what its writers may look up
 
 
-def call_key(request: WriterRequest, prompt: bytes, settings: Mapping[str, object]) -> str:
-    """Of everything that an answer depends on: equal keys need one call."""
-    return content_hash({"request": request.key, "prompt": content_hash(prompt), "settings": dict(settings)})
-
-
-Write = Callable[[Sequence[WriterRequest]], Sequence[WriterResult]]  # answers in the order of the requests
 Inform = Callable[
     [Mapping[str, WriterRequest]], Mapping[str, WriterRequest]
 ]  # the same keys, with what each may look up
@@ -126,12 +68,8 @@ class Batch:
     drafts: tuple[Draft, ...]
     failures: Mapping[str, str]  # message_id -> one line
     artifacts: Mapping[str, bytes]  # content hash -> bytes: everything the recipes point at, nothing personal
-    answers: tuple[WriterResult, ...]  # one per distinct fact pattern, then one per repair
-
-    @property
-    def objections(self) -> list[str]:
-        """What guards found in answers, each once: code and sentence."""
-        return sorted({f"{found.code}: {found.sentence}" for answer in self.answers for found in answer.findings})
+    answers: tuple[Answer, ...]  # of all roles that were asked, in the order of the calls
+    objections: tuple[str, ...]  # what guards, reviewer or policy enforcer said against a text, each once
 
 
 def writer_request(message: PlannedMessage, policy: Policy, template: Template) -> WriterRequest:
@@ -210,6 +148,7 @@ def draft(
                 "model": content_hash(result.settings),
                 "slots": content_hash(result.slots),
                 "guards": content_hash(result.guards),
+                "roles": content_hash(result.trace),
                 **result.consulted.recipe,
             }
     mode: Mode = "template" if rendered is None else policy.mode
@@ -226,61 +165,8 @@ def draft(
         text=rendered.text,
         unsubscribe_url=context.unsubscribe_url,
         recipe=recipe,
+        caution=result.caution if result and policy.mode != "template" else None,
     )
-
-
-def judged(
-    request: WriterRequest, result: WriterResult, template: Template, phrases: Mapping[str, Phrases]
-) -> WriterResult:
-    """The answer with what the guards say of it. One that may not go out becomes a failure: `malformed`, `over_length`, or
-    `guard:<code>` by the first finding.
-
-    `phrases` is by language; a locale without any is looked at for what needs no words.
-    """
-    if result.slots is None:
-        return result
-    is_chosen = not request.ctas or result.slots.get(CTA_ID) in request.ctas
-    if set(result.slots) != {*request.slots, *([CTA_ID] if request.ctas else [])} or not is_chosen:
-        return dataclasses.replace(result, slots=None, failure="malformed")
-    offered = set(request.placeholders)
-    passages = [
-        Passage(
-            name,
-            result.slots[name],
-            slot.max_chars,
-            may_use=frozenset(offered & set(slot.placeholders)),
-            must_use=frozenset(offered & set(slot.must_include)),
-        )
-        for name, slot in request.slots.items()
-        if result.slots[name].strip() or not slot.optional
-    ]
-    looked_for = phrases_of(phrases, request.locale)
-    grounds = Grounds(
-        locale=request.locale,
-        facts=request.facts,
-        own_words=f"{own_words(template)}\n{request.consulted.grounds}",
-        phrases=looked_for,
-        prompt=result.prompt.decode(errors="replace"),
-    )
-    guards = canonical(looked_for.model_dump())
-    if not (found := findings(passages, grounds)):
-        return dataclasses.replace(result, guards=guards, consulted=request.consulted)
-    code = found[0].code
-    reason = code if code == OVER_LENGTH else f"guard:{code}"
-    return dataclasses.replace(result, slots=None, failure=reason, findings=found, guards=guards)
-
-
-def repair_of(request: WriterRequest, slots: Mapping[str, str], found: Sequence[Finding]) -> WriterRequest:
-    """The same pattern asked once more, with what was written and what the guards said of it."""
-    told = tuple(dict.fromkeys(f"{one.passage}: {one.sentence}" for one in found))
-    return dataclasses.replace(request, previous=slots, objections=told)
-
-
-def own_words(template: Template) -> str:
-    """What the template's author says to everybody: subject, text, labels and the footer's reason. May be said again."""
-    parts = (template.parts[name].content.decode() for name in _WORDS if name in template.parts)
-    labels = (cta.label for cta in template.spec.ctas.values())
-    return "\n".join([*(_JINJA.sub(" ", part) for part in parts), *labels, template.spec.why])
 
 
 def _context_hash(sender_name: str, postal_address: str, title: str, unsubscribe_url: str | None) -> str:
@@ -313,7 +199,7 @@ def _written(
     if result is None:
         return NO_MODEL, None
     if result.slots is None:
-        return result.failure or "malformed", None
+        return result.failure or MALFORMED, None
     spec = template.spec
     values = prepare_facts(template.name, spec.facts, message.facts)
     filled = {name: fill(text.strip(), values) for name, text in result.slots.items() if name != CTA_ID}
@@ -332,33 +218,16 @@ def draft_all(
     postal_address: str,
     unsubscribe_url: Callable[[PlannedMessage], str],
     phrases: Mapping[str, Phrases],
-    write: Write | None = None,
-    inform: Inform | None = None,
+    model: Model | None = None,
 ) -> Batch:
-    """Drafts for a whole tick: one call of the model per distinct fact pattern, none without `write`. `inform` adds what a writer may
-    look up.
+    """Drafts for a whole tick: one call of the model per distinct fact pattern and role, none without `model`.
 
-    Each answer passes the guards once, whoever shares it; one that doesn't pass is asked for once more, with the objections. A
-    message whose facts or template are wrong becomes a failure with one line and stops nobody else.
+    Each text goes through the pipeline once, whoever shares it. A message whose facts or template are wrong becomes a failure with
+    one line and stops nobody else.
     """
     messages = tuple(messages)
     template_of = functools.cache(template_of)
-    key_of, requests = writer_requests(messages, policies, template_of) if write else ({}, {})
-    requests = inform(requests) if inform else requests
-    keys = sorted(requests)  # the order of calls must not depend on the order of rows
-    answers: list[WriterResult] = []
-    answer_of: dict[str, WriterResult] = {}
-    asked = {key: requests[key] for key in keys}
-    for _ in range(1 + REPAIRS):
-        told = write(list(asked.values())) if write and asked else ()
-        repairs: dict[str, WriterRequest] = {}
-        for (key, request), answer in zip(asked.items(), told, strict=True):
-            judgement = judged(request, answer, template_of(request.campaign_id, request.variant), phrases)
-            answers.append(judgement)
-            answer_of[key] = judgement
-            if judgement.findings and answer.slots is not None:
-                repairs[key] = repair_of(request, answer.slots, judgement.findings)
-        asked = repairs
+    key_of, outcome = written_texts(messages, policies, template_of, phrases, model)
     drafts: list[Draft] = []
     failures: dict[str, str] = {}
     artifacts: dict[str, bytes] = {}
@@ -366,7 +235,7 @@ def draft_all(
         try:
             policy = _policy(message, policies)
             template = template_of(message.campaign_id, message.variant)
-            result = answer_of.get(key_of.get(message.message_id, ""))
+            result = outcome.results.get(key_of.get(message.message_id, ""))
             made = draft(
                 message,
                 policy,
@@ -390,9 +259,30 @@ def draft_all(
                 made.recipe["model"]: canonical(result.settings),
                 made.recipe["slots"]: canonical(result.slots),
                 made.recipe["guards"]: result.guards,
+                made.recipe["roles"]: result.trace,
                 **result.consulted.artifacts,
             }
-    return Batch(tuple(drafts), failures, artifacts, tuple(answers))
+    return Batch(tuple(drafts), failures, artifacts, outcome.answers, outcome.objections)
+
+
+def written_texts(
+    messages: Sequence[PlannedMessage],
+    policies: Mapping[str, Policy],
+    template_of: Callable[[str, str], Template],
+    phrases: Mapping[str, Phrases],
+    model: Model | None,
+) -> tuple[Mapping[str, str], Outcome]:
+    """message_id -> key of its pattern, and what became of each pattern."""
+    if model is None:
+        return {}, Outcome({}, (), ())
+    key_of, requests = writer_requests(messages, policies, template_of)
+    requests = model.inform(requests) if model.inform else requests
+
+    def standard_of(campaign_id: str) -> Standard:
+        policy = policies[campaign_id]
+        return Standard(model.classes.of(policy), policy.review != "none")
+
+    return key_of, written(requests, model.ask, template_of=template_of, phrases=phrases, standard_of=standard_of)
 
 
 def _policy(message: PlannedMessage, policies: Mapping[str, Policy]) -> Policy:

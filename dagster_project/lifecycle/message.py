@@ -78,6 +78,7 @@ class Draft:
     text: str
     unsubscribe_url: str | None  # None for transactional mail
     recipe: Mapping[str, str]  # part -> content hash, e.g. {"template": …, "layout": …, "policy": …, "facts": …}
+    caution: str | None = None  # a machine word: why a person may have to see it; see `pipeline`
 
     @property
     def draft_hash(self) -> str:

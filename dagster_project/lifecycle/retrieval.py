@@ -12,8 +12,8 @@ import unicodedata
 from collections import Counter
 from collections.abc import Mapping, Sequence
 
-from dagster_project.lifecycle.drafting import WriterRequest
 from dagster_project.lifecycle.knowledge import Excerpt
+from dagster_project.lifecycle.roles.writer import WriterRequest
 from dagster_project.lifecycle.template import display
 
 STEM = 7  # letters: connecting and connection are one word, a report and the feature called reports are two
@@ -114,11 +114,3 @@ def with_voice(eligible: Sequence[Excerpt], found: Sequence[Excerpt]) -> list[Ex
     """How the brand speaks comes first; the rest as it was found."""
     voices = sorted((one for one in eligible if one.kind == "brand_voice"), key=lambda one: one.id)[:VOICES]
     return voices + [one for one in found if one.kind != "brand_voice"]
-
-
-def shown(request: WriterRequest) -> list[dict[str, object]]:
-    """What the writer may look up, as it is told to the model: quoted data, each with whether a mail may say it."""
-    return [
-        {"kind": excerpt.kind, "may_be_said": excerpt.grounds, "text": excerpt.shown}
-        for excerpt in request.consulted.excerpts
-    ]

@@ -18,9 +18,10 @@ from werkzeug import Request, Response
 
 from dagster_project.adapters.embeddings import TEXTS_PER_CALL, Asking, Embedder, connect
 from dagster_project.lifecycle.budget import Budget, Cost
-from dagster_project.lifecycle.drafting import WriterRequest, WriterResult
 from dagster_project.lifecycle.knowledge import Excerpt
 from dagster_project.lifecycle.retrieval import Question, fused
+from dagster_project.lifecycle.roles.call import Answer
+from dagster_project.lifecycle.roles.call import Question as Asked
 
 TIMEOUT_SECONDS = 1.0
 MEANINGS = ("watch", "file", "person")  # one direction each; a text points where its words say
@@ -68,7 +69,7 @@ class Run:
     url: str
     budget: Budget = NO_LIMIT
     spent: Cost = NOTHING_YET
-    calls: list[tuple[str, WriterResult]] = dataclasses.field(default_factory=list)
+    calls: list[tuple[str, Answer]] = dataclasses.field(default_factory=list)
     model: str = "text-embedding-3-small"
 
     def embedder(self) -> Embedder:
@@ -76,9 +77,9 @@ class Run:
         asking = Asking(client, TIMEOUT_SECONDS, lambda cost: self.budget.admits(self.spent + cost), self.paid)
         return Embedder(self.model, self.url, self.home, asking)
 
-    def paid(self, key: str, request: WriterRequest, result: WriterResult) -> None:
+    def paid(self, key: str, request: Asked, result: Answer) -> None:
         assert request.campaign_id == ""
-        self.spent += Cost(1, result.tokens_in, result.dollars)
+        self.spent += result.cost
         self.calls.append((key, result))
 
 
@@ -122,8 +123,8 @@ def test_each_call_is_told_with_its_cost(server: Server, tmp_path: Path) -> None
 
     assert len(key) == 64
     assert (result.was_called, result.failure, result.tokens_in, result.model) == (True, None, 20, run.model)
-    assert result.dollars is None, "the price list has no embeddings"
-    assert set(result.slots or {}) == {"vectors"}
+    assert result.cost.dollars is None, "the price list has no embeddings"
+    assert set(result.content or {}) == {"vectors"}
 
 
 def test_many_texts_are_asked_for_in_several_calls(server: Server, tmp_path: Path) -> None:
@@ -169,7 +170,7 @@ def test_a_refusal_is_named_and_told(server: Server, tmp_path: Path, status: int
     near = run.embedder().nearest([KEEP_AN_EYE], ALL)
 
     assert (near.orders, near.said) == ({}, f"without embeddings: {reason}")
-    assert [(result.failure, result.slots) for _, result in run.calls] == [(reason, None)]
+    assert [(result.failure, result.content) for _, result in run.calls] == [(reason, None)]
     assert len(server.asked) == 1
 
 

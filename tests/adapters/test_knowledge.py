@@ -15,14 +15,14 @@ from hypothesis import strategies as st
 
 from dagster_project.adapters.knowledge import Index, Retriever, load_knowledge
 from dagster_project.adapters.templates import load_phrases
-from dagster_project.adapters.writer import question
-from dagster_project.lifecycle.drafting import WriterRequest, WriterResult, judged
 from dagster_project.lifecycle.errors import InputError
 from dagster_project.lifecycle.guards import claims, money
 from dagster_project.lifecycle.guards import phrases as guard_phrases
 from dagster_project.lifecycle.guards.reading import Grounds, Passage, phrases_of
 from dagster_project.lifecycle.knowledge import Consulted, Excerpt
+from dagster_project.lifecycle.pipeline import judged
 from dagster_project.lifecycle.retrieval import Question, ranked, sought, tokens
+from dagster_project.lifecycle.roles.writer import WriterRequest, WriterResult, writer_question
 from dagster_project.lifecycle.template import Part, SlotSpec, TemplateSpec
 
 ROOT = Path(__file__).parents[2]
@@ -217,9 +217,9 @@ def test_what_a_writer_was_shown_is_part_of_what_it_was_asked(tmp_path: Path, pu
 
     assert before.key == beside.key != after.key
     assert before.key != asking("alerts").key
-    told = json.loads(question(after))["knowledge"]
+    told = json.loads(writer_question(after).content)["knowledge"]
     assert told == [{"kind": "help_article", "may_be_said": False, "text": "Alerts\nAlerts by chat."}]
-    assert "knowledge" not in json.loads(question(asking("alerts")))
+    assert "knowledge" not in json.loads(writer_question(asking("alerts")).content)
 
 
 def test_only_what_is_public_is_looked_up() -> None:

@@ -12,9 +12,10 @@ import pytest
 
 from dagster_project.adapters.knowledge import Retriever, load_knowledge
 from dagster_project.adapters.templates import Library, load_templates
-from dagster_project.lifecycle.drafting import WriterRequest, writer_request
+from dagster_project.lifecycle.drafting import writer_request
 from dagster_project.lifecycle.message import Mode, PlannedMessage
 from dagster_project.lifecycle.retrieval import sought
+from dagster_project.lifecycle.roles.writer import WriterRequest
 
 ROOT = Path(__file__).parents[2]
 MORNING = datetime(2026, 9, 1, 9)

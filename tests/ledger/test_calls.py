@@ -7,65 +7,74 @@ from decimal import Decimal
 from typing import TYPE_CHECKING
 
 import sqlalchemy as sa
+from pydantic import BaseModel
 
 from dagster_project.ledger.schema import model_calls
 from dagster_project.lifecycle.budget import Cost
-from dagster_project.lifecycle.drafting import WriterRequest, WriterResult
+from dagster_project.lifecycle.roles.call import Answer, Question
 
 if TYPE_CHECKING:
     from .conftest import World
 
-REQUEST = WriterRequest("winback", "default", "Win back", "en", "warm", "v1", {}, {"weeks": 6}, ("weeks",))
-ANSWER = WriterResult(
-    slots={"opening": "It has been {{weeks}} weeks."},
+QUESTION = Question("reviewer", "winback", '{"text": {}}', BaseModel, 100)
+ANSWER = Answer(
+    content={"opening": "It has been {{weeks}} weeks."},
     prompt=b"be kind",
     settings={"model": "m", "seed": 7, "temperature": 0},
     model="m-1",
     tokens_in=100,
     tokens_out=20,
-    dollars=Decimal("0.00003"),
+    cost=Cost(1, 120, Decimal("0.00003")),
     seconds=0.25,
     was_called=True,
 )
-FAILURE = dataclasses.replace(ANSWER, slots=None, failure="timeout", tokens_in=0, tokens_out=0, dollars=Decimal(0))
+FAILURE = dataclasses.replace(
+    ANSWER, content=None, failure="timeout", tokens_in=None, tokens_out=None, cost=Cost(1, 900, Decimal("0.0009"))
+)
 
 
 def test_an_answer_is_found_again_at_no_cost(world: World) -> None:
     """With the very settings it was given under; a failure is no answer, and is asked again."""
-    world.ledger.record_calls("run-1", [("k1", REQUEST, ANSWER), ("k2", REQUEST, FAILURE)])
+    world.ledger.record_calls("run-1", [("k1", QUESTION, ANSWER), ("k2", QUESTION, FAILURE)])
 
     found = world.ledger.answers(["k1", "k2", "k3"])
 
     assert set(found) == {"k1"}
-    assert (found["k1"].slots, found["k1"].settings, found["k1"].model) == (ANSWER.slots, ANSWER.settings, "m-1")
-    assert (found["k1"].was_called, found["k1"].tokens_in, found["k1"].failure) == (False, 0, None)
+    assert (found["k1"].content, found["k1"].settings, found["k1"].model) == (ANSWER.content, ANSWER.settings, "m-1")
+    assert (found["k1"].was_called, found["k1"].tokens_in, found["k1"].failure) == (False, None, None)
 
 
 def test_of_two_answers_the_later_counts(world: World) -> None:
     """Two runs may have asked at once."""
-    later = dataclasses.replace(ANSWER, slots={"opening": "Welcome back."})
-    world.ledger.record_calls("run-1", [("k1", REQUEST, ANSWER)])
-    world.ledger.record_calls("run-2", [("k1", REQUEST, later)])
+    later = dataclasses.replace(ANSWER, content={"opening": "Welcome back."})
+    world.ledger.record_calls("run-1", [("k1", QUESTION, ANSWER)])
+    world.ledger.record_calls("run-2", [("k1", QUESTION, later)])
 
-    assert world.ledger.answers(["k1"])["k1"].slots == later.slots
+    assert world.ledger.answers(["k1"])["k1"].content == later.content
 
 
 def test_a_run_knows_what_it_has_spent(world: World) -> None:
-    """Each at the price of its day; one of unknown price makes the sum unknown."""
-    world.ledger.record_calls("run-1", [("k1", REQUEST, ANSWER), ("k2", REQUEST, ANSWER), ("k3", REQUEST, FAILURE)])
-    world.ledger.record_calls("run-2", [("k4", REQUEST, dataclasses.replace(ANSWER, dollars=None))])
+    """Each at the price of its day, what nobody told as the most that it can have been; one of unknown price makes the sum unknown."""
+    world.ledger.record_calls("run-1", [("k1", QUESTION, ANSWER), ("k2", QUESTION, ANSWER), ("k3", QUESTION, FAILURE)])
+    world.ledger.record_calls("run-2", [("k4", QUESTION, dataclasses.replace(ANSWER, cost=Cost(1, 120, None)))])
 
-    assert world.ledger.spent("run-1") == Cost(3, 240, Decimal("0.00006"))
-    assert world.ledger.spent("run-2") == Cost(1, 120, None)
-    assert world.ledger.spent("run-3") == Cost()
+    assert world.ledger.spent("run-1") == {"winback": Cost(3, 1140, Decimal("0.00096"))}
+    assert world.ledger.spent("run-2") == {"winback": Cost(1, 120, None)}
+    assert world.ledger.spent("run-3") == {}
+
+
+CHANGES = [
+    ("answer", '{"opening":"Free!"}'), ("dollars", "0"), ("model", "m-2"), ("tokens_in", 1), ("role", "writer"), ("role", None),
+    ("input_hash", "0"), ("tokens_charged", 1),
+]  # fmt: skip
 
 
 def test_every_call_is_an_event_and_an_altered_row_is_found(world: World) -> None:
     """Words, price and model alike; of the words the chain has the hash alone."""
-    world.ledger.record_calls("run-1", [("k1", REQUEST, ANSWER)])
+    world.ledger.record_calls("run-1", [("k1", QUESTION, ANSWER)])
     assert world.ledger.verify()["ok"]
 
-    for column, value in (("slots", '{"opening":"Free!"}'), ("dollars", "0"), ("model", "m-2"), ("tokens_in", 1)):
+    for column, value in CHANGES:
         with world.engine.begin() as connection:
             was = connection.execute(sa.select(model_calls.c[column])).scalar_one()
             connection.execute(sa.update(model_calls).values({column: value}))

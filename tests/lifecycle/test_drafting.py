@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+import json
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Literal
 
 import pytest
 
+from dagster_project.lifecycle.campaign import LegalBasis, MessageType
 from dagster_project.lifecycle.drafting import (
-    FAILURES,
+    NO_LETTER,
+    NO_MODEL,
     Batch,
-    WriterRequest,
-    WriterResult,
+    Model,
     draft,
     draft_all,
-    judged,
-    own_words,
     template_artifacts,
     writer_request,
 )
@@ -23,6 +24,11 @@ from dagster_project.lifecycle.errors import InputError
 from dagster_project.lifecycle.guards.reading import Phrases
 from dagster_project.lifecycle.knowledge import Consulted, Excerpt, read_consulted
 from dagster_project.lifecycle.message import Mode, PlannedMessage, content_hash
+from dagster_project.lifecycle.pipeline import judged, own_words
+from dagster_project.lifecycle.roles.call import CALL_FAILURES, Answer, Question
+from dagster_project.lifecycle.roles.classes import parse_classes
+from dagster_project.lifecycle.roles.reviewer import RUBRICS
+from dagster_project.lifecycle.roles.writer import WriterResult
 from dagster_project.lifecycle.template import Context, Part, Rendered, TemplateSpec, canonical, prepare_facts
 
 SPEC = TemplateSpec.model_validate(
@@ -70,7 +76,10 @@ class FakeTemplate:
 class FakePolicy:
     title: str = "Say hello"
     mode: Mode = "template"
-    legal_basis: str = "consent"
+    legal_basis: LegalBasis = "consent"
+    message_type: MessageType = "product_tips"
+    risk: Literal["low", "high"] = "low"
+    review: str = "none"
 
 
 def message(number: int = 1, **changes: object) -> PlannedMessage:
@@ -110,7 +119,20 @@ def one(policy: FakePolicy, result: WriterResult | None = None, **changes: objec
     )
 
 
-def all_of(messages: Sequence[PlannedMessage], mode: Mode = "template", write: object = None) -> Batch:
+CLASSES = parse_classes(
+    [
+        {
+            "name": "any",
+            "accept": dict.fromkeys(RUBRICS, 3),
+            "person": dict.fromkeys(RUBRICS, 2),
+            "unheard": "template",
+            "rules": [],
+        }
+    ]
+)
+
+
+def all_of(messages: Sequence[PlannedMessage], mode: Mode = "template", ask: Recorder | None = None) -> Batch:
     return draft_all(
         messages,
         policies={"hello": FakePolicy(mode=mode)},
@@ -119,26 +141,44 @@ def all_of(messages: Sequence[PlannedMessage], mode: Mode = "template", write: o
         postal_address="Street 1",
         unsubscribe_url=lambda planned: f"https://mail.ledgerline.example/u/{planned.user_id}",
         phrases={"en": Phrases(claims=("free",))},
-        write=write,  # pyright: ignore[reportArgumentType]
+        model=Model(ask, CLASSES) if ask else None,
     )
 
 
+READERS: Mapping[str, Any] = {
+    "reviewer": {rubric: {"score": 5, "why": "Fine."} for rubric in RUBRICS},
+    "policy": {"objections": []},
+}
+
+
 class Recorder:
-    """A writer that answers every request alike and keeps what it was asked."""
+    """A model whose readers are content, that writes what it is told to, and keeps what it was asked to write."""
 
-    def __init__(self, result: WriterResult) -> None:
-        self.result, self.asked = result, []
+    def __init__(self, text: Callable[[Mapping[str, Any]], str]) -> None:
+        self.text = text
+        self.asked: list[Question] = []
 
-    def __call__(self, requests: Sequence[WriterRequest]) -> list[WriterResult]:
-        self.asked += requests
-        return [self.result] * len(requests)
+    def __call__(self, questions: Sequence[Question]) -> list[Answer]:
+        self.asked += [one for one in questions if one.role == "writer"]
+        return [
+            Answer(
+                content=READERS.get(one.role) or {"intro": self.text(json.loads(one.content))},
+                prompt=b"be kind",
+                settings={"model": "m"},
+                was_called=True,
+            )
+            for one in questions
+        ]
+
+
+def kind() -> Recorder:
+    return Recorder(lambda asked: "Good to see you, {{first_name}}, on {{plan}}.")
 
 
 GOOD = WriterResult(
     slots={"intro": "Good to see you, {{first_name}}, on {{plan}}."},
     prompt=b"be kind",
     settings={"model": "m"},
-    was_called=True,
 )
 
 
@@ -164,7 +204,14 @@ def test_the_recipe_names_every_part() -> None:
     assert set(made.recipe) == {"template", "layout", "policy", "facts", "context"}
     assert made.recipe["facts"] == content_hash(planned.facts)
     assert made.recipe["policy"] == planned.policy_hash
-    assert set(one(FakePolicy(mode="assisted"), GOOD).recipe) == {*made.recipe, "prompt", "model", "slots", "guards"}
+    assert set(one(FakePolicy(mode="assisted"), GOOD).recipe) == {
+        *made.recipe,
+        "prompt",
+        "model",
+        "slots",
+        "guards",
+        "roles",
+    }
 
 
 def test_the_recipe_names_what_the_writer_looked_up() -> None:
@@ -172,7 +219,7 @@ def test_the_recipe_names_what_the_writer_looked_up() -> None:
     excerpt = Excerpt("notes#1", "help_article", "Notes", "Nothing is lost.")
     shown = Consulted((excerpt,), "bm25")
 
-    def drafted(writer: Recorder) -> Batch:
+    def drafted(ask: Recorder) -> Batch:
         return draft_all(
             [message(locale="en")],
             policies={"hello": FakePolicy(mode="assisted")},
@@ -181,18 +228,21 @@ def test_the_recipe_names_what_the_writer_looked_up() -> None:
             postal_address="Street 1",
             unsubscribe_url=lambda planned: "https://mail.ledgerline.example/u/1",
             phrases={},
-            write=writer,
-            inform=lambda found: {key: dataclasses.replace(one, consulted=shown) for key, one in found.items()},
+            model=Model(
+                ask,
+                CLASSES,
+                lambda found: {key: dataclasses.replace(one, consulted=shown) for key, one in found.items()},
+            ),
         )
 
-    writer = Recorder(GOOD)
+    writer = kind()
     batch = drafted(writer)
     told = read_consulted(batch.artifacts[batch.drafts[0].recipe["knowledge"]])
 
-    assert [one.consulted for one in writer.asked] == [shown]
+    assert [one["text"] for one in json.loads(writer.asked[0].content)["knowledge"]] == [excerpt.shown]
     assert told == {"ranked_by": "bm25", "excerpts": [{"id": "notes#1", "title": "Notes", "hash": excerpt.hash}]}
     assert b"Nothing is lost." in batch.artifacts[excerpt.hash]
-    assert "knowledge" not in drafted(Recorder(WriterResult(failure="timeout"))).drafts[0].recipe
+    assert "knowledge" not in drafted(Recorder(lambda asked: "x" * 99)).drafts[0].recipe
 
 
 def test_a_model_writes_and_code_fills_in_the_names() -> None:
@@ -203,7 +253,7 @@ def test_a_model_writes_and_code_fills_in_the_names() -> None:
     assert "Good to see you, Ana1, on team." in made.text
 
 
-@pytest.mark.parametrize("failure", sorted(FAILURES))
+@pytest.mark.parametrize("failure", sorted(CALL_FAILURES | {NO_MODEL, NO_LETTER}))
 def test_a_failure_falls_back_with_its_reason(failure: str) -> None:
     """The deterministic mail goes out, word for word the one of template mode."""
     made = one(FakePolicy(mode="assisted"), WriterResult(failure=failure))
@@ -226,7 +276,7 @@ def test_a_failure_falls_back_with_its_reason(failure: str) -> None:
 )
 def test_a_text_that_fails_a_check_falls_back(intro: str, reason: str) -> None:
     """Nothing of it is kept."""
-    made = one(FakePolicy(mode="assisted"), WriterResult(slots={"intro": intro}, was_called=True))
+    made = one(FakePolicy(mode="assisted"), WriterResult(slots={"intro": intro}))
 
     assert (made.mode, made.fallback_reason) == ("template", reason)
     assert made.draft_hash == one(FakePolicy()).draft_hash
@@ -234,39 +284,34 @@ def test_a_text_that_fails_a_check_falls_back(intro: str, reason: str) -> None:
 
 def test_an_answer_is_judged_once_for_everyone_who_shares_it() -> None:
     """By the phrases of the locale; what was found stays with the answer."""
-    writer = Recorder(WriterResult(slots={"intro": "It is free for you on {{plan}}."}, was_called=True))
+    writer = Recorder(lambda asked: "It is free for you on {{plan}}.")
 
-    batch = all_of([message(number, locale="en") for number in range(20)], mode="assisted", write=writer)
+    batch = all_of([message(number, locale="en") for number in range(20)], mode="assisted", ask=writer)
 
-    assert {made.fallback_reason for made in batch.drafts} == {"guard:claim"}
-    (found,) = batch.answers[0].findings
-    assert (found.code, found.passage, found.sentence) == ("claim", "intro", "'free' is a promise that no fact makes")
-    assert [answer.failure for answer in batch.answers] == ["guard:claim"] * 2, "asked for, and asked for once more"
+    assert {(made.fallback_reason, made.caution) for made in batch.drafts} == {("guard:claim", "objected")}
+    assert batch.objections == ("claim: 'free' is a promise that no fact makes",)
+    assert len(batch.answers) == 2, "asked for, and asked for once more; nobody else has read it"
 
 
 def test_a_text_that_the_guards_refuse_is_asked_for_once_more_with_what_they_said() -> None:
     """A model that mends it is heard, everybody who shares the pattern has the mended words; the others aren't asked again."""
-    asked: list[WriterRequest] = []
-
-    def write(requests: Sequence[WriterRequest]) -> list[WriterResult]:
-        asked.extend(requests)
-        return [
-            WriterResult(
-                slots={"intro": "Welcome to {{plan}}." if one.objections or one.facts["weeks"] == 6 else "It is free."}
-            )
-            for one in requests
-        ]
-
+    writer = Recorder(
+        lambda asked: (
+            "Welcome to {{plan}}." if "objections" in asked or asked["facts"]["weeks"] == "6" else "It is free."
+        )
+    )
     people = [message(number, locale="en", facts={"plan": "team", "weeks": 6 + number % 2}) for number in range(10)]
-    batch = all_of(people, mode="assisted", write=write)
+    batch = all_of(people, mode="assisted", ask=writer)
+    asked = [json.loads(one.content) for one in writer.asked]
 
     assert {(made.mode, made.fallback_reason) for made in batch.drafts} == {("assisted", None)}
-    assert [(dict(one.previous), one.objections) for one in asked] == [
-        ({}, ()),
-        ({}, ()),
-        ({"intro": "It is free."}, ("intro: 'free' is a promise that no fact makes",)),
+    assert [made.caution for made in batch.drafts[:2]] == [None, "repaired"]
+    assert [(one.get("previous"), one.get("objections")) for one in asked] == [
+        (None, None),
+        (None, None),
+        ({"intro": "It is free."}, ["intro: 'free' is a promise that no fact makes"]),
     ]
-    assert len({one.key for one in asked}) == 3, "a repair is another question, with an answer of its own to remember"
+    assert len({one.key for one in writer.asked}) == 3, "a repair is another question, with an answer of its own"
 
 
 def test_the_author_may_be_quoted() -> None:
@@ -280,8 +325,8 @@ def test_the_author_may_be_quoted() -> None:
     assert own_words(Generous()).split() == ["It", "is", "free", "until", "ends", ".", "Because."]
     request = writer_request(message(locale="en"), FakePolicy(), Generous())
     phrases = {"en": Phrases(claims=("free",))}
-    free = WriterResult(slots={"intro": "It is free."}, was_called=True)
-    nine = WriterResult(slots={"intro": "It is free for 9 weeks."}, was_called=True)
+    free = WriterResult(slots={"intro": "It is free."})
+    nine = WriterResult(slots={"intro": "It is free for 9 weeks."})
 
     assert judged(request, free, Generous(), phrases).failure is None
     assert judged(request, nine, Generous(), phrases).failure == "guard:number"
@@ -331,10 +376,10 @@ def test_the_locale_is_what_the_person_gets() -> None:
 def test_a_template_without_a_letter_is_no_place_for_a_model_alone() -> None:
     """The deterministic words go out, and the draft says why; nobody is asked."""
     made = one(FakePolicy(mode="autonomous"))
-    writer = Recorder(GOOD)
+    writer = kind()
 
     assert (made.mode, made.mode_asked, made.fallback_reason) == ("template", "autonomous", "no_letter")
-    assert all_of([message()], mode="autonomous", write=writer).drafts[0].fallback_reason == "no_letter"
+    assert all_of([message()], mode="autonomous", ask=writer).drafts[0].fallback_reason == "no_letter"
     assert writer.asked == []
 
 
@@ -351,12 +396,12 @@ def test_one_call_serves_everyone_with_the_same_pattern() -> None:
         )
         for number in range(1000)
     ]
-    writer = Recorder(WriterResult(slots={"intro": "Good to see you on {{plan}}."}, was_called=True))
+    writer = Recorder(lambda asked: "Good to see you on {{plan}}.")
 
-    batch = all_of(messages, mode="assisted", write=writer)
+    batch = all_of(messages, mode="assisted", ask=writer)
 
     assert len(writer.asked) == 4
-    assert len(batch.answers) == 4
+    assert len(batch.answers) == 12
     assert {made.mode for made in batch.drafts} == {"assisted"}
     assert len({made.draft_hash for made in batch.drafts}) == 1000
 
@@ -364,10 +409,10 @@ def test_one_call_serves_everyone_with_the_same_pattern() -> None:
 def test_the_order_of_messages_does_not_change_the_order_of_calls() -> None:
     """Calls are ordered by their content, drafts by their messages."""
     messages = [message(number, facts={"plan": f"plan {number}"}) for number in range(9)]
-    forward, backward = Recorder(GOOD), Recorder(GOOD)
+    forward, backward = kind(), kind()
 
-    first = all_of(messages, mode="assisted", write=forward)
-    second = all_of(messages[::-1], mode="assisted", write=backward)
+    first = all_of(messages, mode="assisted", ask=forward)
+    second = all_of(messages[::-1], mode="assisted", ask=backward)
 
     assert [request.key for request in forward.asked] == [request.key for request in backward.asked]
     assert first.drafts == second.drafts[::-1]
@@ -391,7 +436,7 @@ def test_a_message_that_cannot_be_drafted_stops_nobody_else() -> None:
         message(3, campaign_id="unheard_of"),
     ]
 
-    batch = all_of([*bad, message(4)], mode="assisted", write=Recorder(GOOD))
+    batch = all_of([*bad, message(4)], mode="assisted", ask=kind())
 
     assert [made.message_id for made in batch.drafts] == ["m4"]
     assert batch.failures == {
@@ -403,7 +448,7 @@ def test_a_message_that_cannot_be_drafted_stops_nobody_else() -> None:
 
 def test_every_hash_of_a_recipe_but_the_personal_ones_is_an_artifact() -> None:
     """Facts and context stay with the message, where they can be erased; the policy is kept by who wrote it."""
-    batch = all_of([message()], mode="assisted", write=Recorder(GOOD))
+    batch = all_of([message()], mode="assisted", ask=kind())
     (made,) = batch.drafts
 
     assert {part for part, digest in made.recipe.items() if digest not in batch.artifacts} == {

@@ -1,0 +1,216 @@
+"""The language models of one run, asked one after the other until one answers, within what may be spent and waited.
+
+An answer that is known already isn't asked for again. Whatever goes wrong has a name and is an answer, not an exception: the
+deterministic mail goes out instead. What is sent holds facts that are public, ranges of others, and placeholders for the rest.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+import time
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Mapping, Sequence
+
+from pydantic import SecretStr
+
+from dagster_project.adapters.language_model import SEED, Call, Instructed, LanguageModel
+from dagster_project.adapters.model_prices import dollars
+from dagster_project.lifecycle.budget import Budget, Cost, Purse
+from dagster_project.lifecycle.errors import InputError
+from dagster_project.lifecycle.roles.call import (
+    AT_ONCE,
+    OUT_OF_TIME,
+    OVER_BUDGET,
+    Answer,
+    Ask,
+    Question,
+    call_key,
+)
+
+LONGEST_WAIT = 1.25  # timeouts that a call may take, however its server drips
+PATIENCE = 1.5  # timeouts that a run may lose to calls that fail, and to servers that ask to be left alone
+LEAST_SECONDS = 0.05  # with less left, a call isn't worth making
+
+Known = Callable[[Sequence[str]], Mapping[str, Answer]]  # keys -> the answers that came before
+Record = Callable[[Sequence[tuple[str, Question, Answer]]], None]
+
+
+def model_names(setting: str) -> tuple[str, ...]:
+    """`a,b,c`: the first is asked, the next where it fails. InputError for an empty or repeated name."""
+    names = tuple(name.strip() for name in setting.split(","))
+    if not all(names) or len(set(names)) < len(names):
+        raise InputError(f"POSTRIDER_MODEL: found {setting!r}; allowed: names of models, comma-separated, each once")
+    return names
+
+
+def settings_of(names: Sequence[str]) -> dict[str, object]:
+    """What an answer of any of these models depends on, for its key: whoever answered, the question is answered."""
+    return {"models": list(names), "temperature": 0, "seed": SEED}
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Limits:
+    """What a run may spend and wait. `campaigns` are the budgets of those that have one."""
+
+    run: Budget
+    campaigns: Mapping[str, Budget]
+    timeout_seconds: float
+    run_seconds: float
+
+
+def open_models(
+    *,
+    key: SecretStr | None,
+    base_url: str | None,
+    names: Sequence[str],
+    prompts: Mapping[str, bytes],
+    limits: Limits,
+    spent: Mapping[str, Cost],
+) -> ModelChain | None:
+    """The models of one run, which has `spent` so much already by campaign. None where neither key nor base URL is set: then nothing
+    is constructed or called."""
+    secret = key.get_secret_value() if key else ""
+    if not secret and not base_url:
+        return None
+    if base_url and not re.match(r"https?://[^/\s]+", base_url):
+        raise InputError(f"OPENAI_BASE_URL: found {base_url!r}; allowed: http://host[:port]/v1 or https://…")
+    limited = {"POSTRIDER_MODEL_DOLLARS_PER_RUN": limits.run} | {
+        f"{campaign_id}: model_budget.dollars": budget for campaign_id, budget in limits.campaigns.items()
+    }
+    for what, budget in limited.items():
+        unpriced = [name for name in names if dollars(name, 1, 1) is None]
+        if budget.dollars is not None and unpriced:
+            raise InputError(f"{what}: nobody knows the price of {unpriced[0]}; allowed are limits of calls and tokens")
+    from openai import OpenAI  # a second that a run without a model need not spend
+
+    def client() -> OpenAI:
+        return OpenAI(
+            api_key=secret or "none",  # local servers want none, the client insists on one
+            base_url=base_url or "https://api.openai.com/v1",  # given, so that no environment variable decides it
+            max_retries=0,  # the fallback is free; a retry would hold up the tick
+        )
+
+    # A client each: one that is closed on a server that drips leaves the others alone.
+    return ModelChain([LanguageModel(client(), name) for name in names], prompts, limits, spent)
+
+
+class ModelChain:
+    """Asks each question of the first model, and of the next where that fails.
+
+    Before a call goes out, the most that it may cost is set aside: what would go over a budget isn't made. The seconds lost to
+    failures are counted over the whole run, and when patience is at an end nobody is asked any more.
+    """
+
+    def __init__(
+        self,
+        models: Sequence[LanguageModel],
+        prompts: Mapping[str, bytes],
+        limits: Limits,
+        spent: Mapping[str, Cost],
+    ) -> None:
+        self._models, self._prompts, self._limits = models, prompts, limits
+        self._purse = Purse(limits.run, limits.campaigns)
+        self._purse.settle(spent)
+        self._patience = PATIENCE * limits.timeout_seconds
+        self._seconds_left = limits.run_seconds
+        self._settings = settings_of([model.name for model in models])
+
+    def affords(self, cost: Cost) -> bool:
+        """Whether this run may spend so much more beside its texts; if so, it is set aside until `spend`."""
+        return self._purse.set_aside("", cost)
+
+    def spend(self, cost: Cost) -> None:
+        """What was asked of the server beside the texts counts in the same budget."""
+        self._purse.settle({"": cost})
+
+    def remembering(self, known: Known, record: Record) -> Ask:
+        """Asks what `known` doesn't have; the calls of each wave are handed to `record` before the next one goes out."""
+
+        def ask(questions: Sequence[Question]) -> list[Answer]:
+            keys = [call_key(one, self._prompts[one.role], self._settings) for one in questions]
+            found = dict(known(keys))
+            new = [(key, one) for key, one in dict(zip(keys, questions, strict=True)).items() if key not in found]
+            for first in range(0, len(new), AT_ONCE):
+                wave = new[first : first + AT_ONCE]
+                told = self._asked([one for _, one in wave], [key for key, _ in wave], record)
+                found |= dict(zip((key for key, _ in wave), told, strict=True))
+            return [
+                dataclasses.replace(found[key], prompt=self._prompts[one.role])
+                for key, one in zip(keys, questions, strict=True)
+            ]
+
+        return ask
+
+    def _asked(self, questions: Sequence[Question], keys: Sequence[str], record: Record) -> list[Answer]:
+        """One answer per question: the first that came, or the last failure."""
+        asked = [Instructed(one, self._prompts[one.role]) for one in questions]
+        told: dict[int, Answer] = {}
+        later: dict[int, tuple[LanguageModel, float]] = {}  # who asked to be asked again, and after how many seconds
+        for model in self._models:
+            open_places = [place for place in range(len(asked)) if not _is_answered(told.get(place))]
+            for place, call in self._calls(model, asked, open_places, record, keys):
+                told[place] = call.answer if call else told.get(place, Answer(failure=OVER_BUDGET))
+                if call and call.answer.failure and call.retry_after is not None and call.retry_after < self._patience:
+                    later[place] = model, call.retry_after
+        later = {place: one for place, one in later.items() if not _is_answered(told[place])}
+        if later:
+            self._wait(max(seconds for _, seconds in later.values()))
+            for model in self._models:
+                again = [place for place, (who, _) in later.items() if who is model]
+                told |= {
+                    place: call.answer for place, call in self._calls(model, asked, again, record, keys, 0.0) if call
+                }
+        given_up = next((model.last_failure for model in self._models if model.last_failure), OUT_OF_TIME)
+        return [told.get(place, Answer(failure=given_up)) for place in range(len(asked))]
+
+    def _calls(
+        self,
+        model: LanguageModel,
+        asked: Sequence[Instructed],
+        places: Sequence[int],
+        record: Record,
+        keys: Sequence[str],
+        patience: float | None = None,
+    ) -> Iterator[tuple[int, Call | None]]:
+        """The calls of one model, each with its question's place; None: over a budget. Ends when the model is given up."""
+        left = list(places)
+        while left and model.room and (seconds := self._seconds()) > LEAST_SECONDS:
+            wave, left = left[: model.room], left[model.room :]
+            within = [place for place in wave if self._set_aside(model, asked[place])]
+            yield from ((place, None) for place in wave if place not in within)
+            if not within:
+                continue
+            started = time.perf_counter()
+            calls = model.wave(
+                [asked[place] for place in within], seconds, self._patience if patience is None else patience
+            )
+            self._took(time.perf_counter() - started, any(call.answer.failure for call in calls))
+            record(
+                [(keys[place], asked[place].question, call.answer) for place, call in zip(within, calls, strict=True)]
+            )
+            costs: dict[str, Cost] = defaultdict(Cost)
+            for place, call in zip(within, calls, strict=True):
+                costs[asked[place].question.campaign_id] += call.answer.cost
+            self._purse.settle(costs)
+            yield from zip(within, calls, strict=True)
+
+    def _set_aside(self, model: LanguageModel, asked: Instructed) -> bool:
+        most = model.most(asked).times(1 + asked.question.followers)
+        return self._purse.set_aside(asked.question.campaign_id, most)
+
+    def _seconds(self) -> float:
+        """So long the next wave may take."""
+        return min(LONGEST_WAIT * self._limits.timeout_seconds, self._patience, self._seconds_left)
+
+    def _wait(self, seconds: float) -> None:
+        time.sleep(seconds)
+        self._took(seconds, is_lost=True)
+
+    def _took(self, seconds: float, is_lost: bool) -> None:
+        self._seconds_left -= seconds
+        self._patience -= seconds if is_lost else 0.0
+
+
+def _is_answered(answer: Answer | None) -> bool:
+    return answer is not None and (answer.failure is None or answer.failure == OVER_BUDGET)
