@@ -17,6 +17,7 @@ from werkzeug import Request, Response
 from dagster_project.commands.plan import plan
 from dagster_project.commands.run import Report
 from dagster_project.home import Home
+from tests.model_server import as_json, objections, role_of, saying, scores
 
 pytestmark = pytest.mark.slow
 
@@ -31,6 +32,9 @@ class Model:
 
     def __init__(self, server: HTTPServer) -> None:
         self.received: list[bytes] = []
+        self.roles: list[str] = []
+        self.failing: set[str] = set()
+        self.down = ""  # the model that fails
         self.write: Write = well
         self.status = 200
         self.pattern = ""  # of the call that is being answered: one at a time
@@ -40,6 +44,11 @@ class Model:
     def answer(self, request: Request) -> Response:
         self.received.append(f"{request.url}\n{request.headers}\n".encode() + request.get_data())
         asked = json.loads(request.get_json()["messages"][1]["content"])
+        self.roles.append(role := role_of(request))
+        if role in self.failing or request.get_json()["model"] == self.down:
+            return as_json({"error": {"message": "no"}}, 500)(request)
+        if role != "writer":
+            return saying(scores() if role == "reviewer" else objections())(request)
         self.pattern = json.dumps({key: asked[key] for key in ("campaign", "facts", "ranges", "placeholders")})
         words = {name: self.write(name, slot["must_use"]) for name, slot in asked["slots"].items()}
         choice = {"index": 0, "finish_reason": "stop", "message": {"role": "assistant", "content": json.dumps(words)}}
@@ -87,12 +96,16 @@ def test_a_model_writes_for_everyone_of_a_pattern_and_is_not_asked_twice(
 
     assert report.error is None
     assert {how for how, _ in made.values()} == {"assisted"}, made
-    assert report.model["calls"] == planned["calls"] == len(model.received) < len(made)
+    assert report.model["calls"] == planned["calls"] == len(model.received)
+    texts = model.roles.count("writer")
+    assert model.roles.count("reviewer") == model.roles.count("policy") == texts < len(made), "one per pattern and role"
     assert report.model == {
         "calls": len(model.received),
-        "tokens": 340 * len(model.received),
-        "dollars": pytest.approx(len(model.received) * (300 * 0.15 + 40 * 0.60) / 1e6),
+        "tokens": 340 * texts + 150 * 2 * texts,
+        "dollars": pytest.approx(texts * ((300 + 2 * 120) * 0.15 + (40 + 2 * 30) * 0.60) / 1e6),
+        "campaigns": report.model["campaigns"],
     }
+    assert sum(one["calls"] for one in report.model["campaigns"].values()) == len(model.received)
     assert any("Everything is where you left it, and a look takes a moment." in text for text in mails(home))
     sent = b"\n".join(model.received).decode()
     told = " ".join(path.read_text() for path in (ROOT / "templates").rglob("*") if path.is_file())
@@ -150,7 +163,7 @@ def test_a_model_that_obeys_somebody_else_reaches_nobody(
 
     assert report.error is None
     assert len(chosen) == len(model.received) >= len(ATTACKS), (
-        "two slots for each pattern: every attack was made, and made again"
+        "two slots for each pattern: every attack was made, and made again; the guards let nobody else read them"
     )
     assert {how for how, _ in assisted(home).values()} == {"template"}
     assert set(report.fallbacks) <= {reason for _, reason in ATTACKS.values()}
@@ -158,16 +171,16 @@ def test_a_model_that_obeys_somebody_else_reaches_nobody(
     assert not [text for text in mails(home) if "evil.example" in text or any(one in text for one in words)]
 
 
-@pytest.mark.parametrize("calls", [0, 2])
+@pytest.mark.parametrize("calls", [0, 7])
 def test_a_budget_holds_and_everyone_is_drafted(
     make_home: Callable[..., Home], tick: Tick, model: Model, calls: int
 ) -> None:
-    """The patterns that are left say so."""
+    """The patterns that are left say so; what is begun is read by all."""
     home = make_home(openai_base_url=model.url, openai_api_key="k", model_calls_per_run=calls)
     report = tick(home, MORNING)
 
     assert report.error is None
-    assert len(model.received) == report.model["calls"] == calls
+    assert len(model.received) == report.model["calls"] == calls // 3 * 3
     assert report.fallbacks["over_budget"] > 0
     assert set(assisted(home).values()) <= {("assisted", None), ("template", "over_budget")}
 
@@ -183,3 +196,37 @@ def test_a_server_that_fails_costs_three_calls_and_no_mail(
     assert report.error is None
     assert len(model.received) == 3
     assert set(report.fallbacks) == {"server_error"}
+
+
+@pytest.mark.parametrize("role", ["reviewer", "policy"])
+def test_a_text_that_was_not_read_by_all_reaches_nobody(
+    make_home: Callable[..., Home], tick: Tick, model: Model, role: str
+) -> None:
+    """After three failures nobody is asked any more; everyone has the template's words, and the reason is in the report."""
+    home = make_home(openai_base_url=model.url, openai_api_key="k")
+    model.failing = {role}
+    report = tick(home, MORNING)
+
+    assert report.error is None
+    assert model.roles.count(role) == 3
+    assert set(report.fallbacks) == {f"{role}:server_error", "server_error"}
+    assert {how for how, _ in assisted(home).values()} == {"template"}
+    assert not [text for text in mails(home) if "Everything is where you left it" in text]
+
+
+def test_the_next_model_writes_where_the_first_fails_and_is_not_asked_again(
+    make_home: Callable[..., Home], tick: Tick, model: Model
+) -> None:
+    """The recipe of each draft names the one that wrote; an hour later what is known isn't asked, though another wrote it."""
+    home = make_home(openai_base_url=model.url, openai_api_key="k", model="down,up")
+    model.down = "down"
+    report = tick(home, MORNING)
+    with home.ledger() as ledger:
+        drafts = [draft for _, draft in ledger.drafts(states=None) if draft.mode == "assisted"]
+        names = {json.loads(ledger.artifact(draft.recipe["model"]))["model"] for draft in drafts}
+
+    assert report.error is None
+    assert report.model["calls"] == len(model.received)
+    assert {how for how, _ in assisted(home).values()} == {"assisted"}
+    assert names == {"up"}
+    assert plan(home, MORNING)["calls"] == 0

@@ -18,6 +18,17 @@ from dagster_project.lifecycle.simulation import SCARCE
 MARKER = datetime(2001, 2, 3, 4, 5, 6)  # what the SQL that a replay is given was compiled for
 MESSAGES, TICKS, DECISIONS = "raw_ledger_messages", "raw_ledger_ticks", "fct_decisions"
 VERDICTS = "int_verdicts"
+# `lifecycle/planning.routes`, in SQL: the sample is `lifecycle/bucket.hash_bucket` of the message.
+_SEEN = """
+    (
+        campaigns.review = 'all'
+        or (
+            campaigns.review like 'sample:%'
+            and cast('0x' || left(md5('review:' || messages.campaign_id || ':' || messages.message_id), 8) as bigint) / 4294967296.0
+            < cast(substr(campaigns.review, 8) as double)
+        )
+    )
+"""
 OPEN = "('planned', 'drafted', 'in_review', 'approved', 'deferred', 'claimed')"
 _TIME, _BEFORE = "getvariable('as_of')", "getvariable('before')"
 
@@ -109,10 +120,11 @@ class Replay:
         """What a tick does with its verdicts: withdraw, plan, send. It is history for the next tick.
 
         With `is_approved` a person has read every draft at once; else drafts that need one wait for ever: those of
-        campaigns whose policy says so, and of the cautioned ones, whose audience looked unusual at this tick.
+        campaigns whose policy says so, sampled ones, and of the cautioned ones, whose audience looked unusual at this tick. What a
+        model would have written is not known, so with `review: risk` nobody waits.
         """
         messages, time = f"simulated.{MESSAGES}_{policy}", _TIME
-        waits = "false" if is_approved else f"(campaigns.review = 'all' or campaigns.campaign_id in {_list(cautioned)})"
+        waits = "false" if is_approved else f"({_SEEN} or campaigns.campaign_id in {_list(cautioned)})"
         leaving = (
             "('approved', 'deferred', 'claimed', 'in_review')" if is_approved else "('approved', 'deferred', 'claimed')"
         )

@@ -243,6 +243,7 @@ def _show_story(story: Mapping[str, Any]) -> None:
         by = review["reviewer"]
         said = [f"{review['verdict']} by {escape(by)}" if by else "waiting for a person"]
         said += [escape(review["reason"])] if review["reason"] else []
+        said += [f"why {escape(review['route_reason'])}"] if review["route_reason"] else []
         flow("review  ", [*said, f"of {review['draft_hash'][:SHORT]}"], indent=4)
     if release := story["release"]:
         said = [f"{release['release_id'][:SHORT]} by {escape(release['approver'])}", f"{release['count']:,} messages"]

@@ -118,6 +118,9 @@ def show_plan(answer: Mapping[str, Any]) -> None:
     cost = "price unknown" if answer["dollars"] is None else f"${answer['dollars']:,.4f} at list price"
     tokens = f"about {answer['tokens_in']:,} tokens in, at most {answer['tokens_out']:,} out"
     flow("\n[bold]in all[/]", [f"{answer['calls']:,} calls", tokens, cost])
+    for name, counts in answer["campaigns"].items():
+        if counts["budget"] and (limit := counts["budget"]["calls"]) is not None and counts["calls"] > limit:
+            out.print(f"model_budget of {name} is {limit:,} calls: the rest goes out in the template's words")
     if answer["most_calls"] is not None and answer["calls"] > answer["most_calls"]:
         out.print(
             f"POSTRIDER_MODEL_CALLS_PER_RUN is {answer['most_calls']:,}: the rest goes out in the templates' words"
@@ -272,11 +275,16 @@ def show_waiting(answer: Mapping[str, Any]) -> None:
     """One row per draft in review; the beginning of an id is enough to name it."""
     count = len(answer["waiting"])
     rows = table(
-        f"{count} draft{'' if count == 1 else 's'} in review", "message", "campaign", "user", "mode", "subject~"
+        f"{count} draft{'' if count == 1 else 's'} in review", "message", "campaign", "user", "mode", "why", "subject~"
     )
     for entry in answer["waiting"]:
         rows.add_row(
-            entry["message_id"][:SHORT], entry["campaign_id"], entry["user_id"], entry["mode"], escape(entry["subject"])
+            entry["message_id"][:SHORT],
+            entry["campaign_id"],
+            entry["user_id"],
+            entry["mode"],
+            entry["route_reason"] or "",
+            escape(entry["subject"]),
         )
     out.print(rows)
     if count:
@@ -290,7 +298,15 @@ def show_draft(answer: Mapping[str, Any]) -> None:
     """A draft as its recipient would read it in plain text, with its facts."""
     draft = answer["draft"]
     out.print(f"[bold]{answer['message_id']}[/] {answer['state']}")
-    flow("to   ", [escape(answer["to"]), f"draft {draft['draft_hash'][:SHORT]}", f"mode {draft['mode']}"])
+    flow(
+        "to   ",
+        [
+            escape(answer["to"]),
+            f"draft {draft['draft_hash'][:SHORT]}",
+            f"mode {draft['mode']}",
+            f"why {answer['route_reason'] or 'unknown'}",
+        ],
+    )
     flow("facts", (fact(name, value) for name, value in answer["facts"].items()))
     if told := answer["story"]["knowledge"]:
         flow("knowledge", consulted(told))

@@ -18,6 +18,7 @@ def waiting(home: Home) -> dict[str, Any]:
     """One entry per draft in review."""
     with home.ledger() as ledger:
         drafts = ledger.drafts(states=("in_review",))
+        why = {one.message_id: one.route_reason for one in ledger.reviews([one.message_id for one, _ in drafts])}
     return {
         "waiting": [
             {
@@ -26,6 +27,7 @@ def waiting(home: Home) -> dict[str, Any]:
                 "user_id": message.user_id,
                 "subject": draft.subject,
                 "mode": draft.mode,
+                "route_reason": why.get(message.message_id),
                 "draft_hash": draft.draft_hash,
             }
             for message, draft in drafts
@@ -42,6 +44,7 @@ def show(home: Home, message_id: str) -> dict[str, Any]:
         "message_id": message.message_id,
         "state": message.state,
         "to": message.email,
+        "route_reason": story["reviews"][-1]["route_reason"] if story["reviews"] else None,
         "draft": dataclasses.asdict(draft) | {"draft_hash": draft.draft_hash},
         "facts": message.facts,
         "story": story,

@@ -1,5 +1,6 @@
 """Review: who has seen a draft, and the release record that a batch needs before it may leave."""
 
+from collections import Counter
 from datetime import timedelta
 
 import dagster as dg
@@ -19,22 +20,30 @@ RELEASE_VALID_FOR = timedelta(hours=6)
 def reviews(context: dg.AssetExecutionContext, home: HomeResource) -> dg.MaterializeResult:
     """One row per draft, with its verdict: approved by policy or by a person, still in review, or rejected.
 
-    A campaign whose policy says `review: all`, or whose audience looked unusual to the audience gate, waits for a person.
+    What waits for a person: all drafts of a campaign whose policy says `review: all`, or whose audience looked unusual to the audience
+    gate; with `sample:<share>` that share and with `risk` whatever may be one, and with both what the pipeline leaves to a person.
     """
     with home.ledger() as ledger:
         tick = ledger.tick(context.run_id)
-        policies = {name: policy.review for name, policy in home.policies.items()}
         # What the content gate has seen. A tick on another host may draft more, or send some of these, in the meantime.
         seen = drafted_messages(home.warehouse)
         cautioned = cautioned_campaigns(ledger.gates(tick.run_id))
-        asked = routes(ledger.messages(("drafted",), message_ids=seen), policies, cautioned)
-        stands_otherwise = ledger.route(asked, context.run_id, tick.as_of)
+        routings = routes(
+            ledger.messages(("drafted",), message_ids=seen), home.policies, cautioned, ledger.cautions(seen)
+        )
+        stands_otherwise = ledger.route(
+            {name: one.to for name, one in routings.items()},
+            context.run_id,
+            tick.as_of,
+            {name: one.reason for name, one in routings.items()},
+        )
         rows = review_rows(ledger.messages(message_ids=seen), ledger.reviews(seen), home.policies)
     home.warehouse.write({"reviews": rows})
     verdicts = rows.column("verdict").to_pylist()
     return dg.MaterializeResult(
         metadata={"dagster/row_count": rows.num_rows, "routed_otherwise_by_another_tick": len(stands_otherwise)}
         | {word: verdicts.count(word) for word in sorted(set(verdicts))}
+        | {f"reason {word}": count for word, count in Counter(one.reason for one in routings.values()).items()}
     )
 
 

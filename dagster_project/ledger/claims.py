@@ -137,7 +137,8 @@ def _claimed(dialect: str) -> sa.Executable:
 def _claim(row: Sequence[Any]) -> Claim:
     email, facts, *words, recipe = row[len(MESSAGE_COLUMNS) :]
     message = Message(*row[: len(MESSAGE_COLUMNS)], email=email, facts=json.loads(facts))
-    return Claim(message, Draft(message.message_id, *words, recipe=_recipe(recipe)), message.lease)
+    draft = Draft(message.message_id, **dict(zip(DRAFT_COLUMNS, words, strict=True)), recipe=_recipe(recipe))
+    return Claim(message, draft, message.lease)
 
 
 @lru_cache

@@ -8,11 +8,14 @@ from collections.abc import Collection, Iterable, Mapping
 from datetime import datetime
 from typing import Any, Literal, Protocol
 
+from dagster_project.lifecycle.bucket import hash_bucket
 from dagster_project.lifecycle.errors import Refusal
 from dagster_project.lifecycle.message import PlannedMessage
+from dagster_project.lifecycle.pipeline import DOUBT
 
 # A message that waits for its window or its cap may still go out; one that lost or is suppressed may not.
 STILL_WANTED = ("send", "hold")
+SAMPLE = "sample:"  # before the share, in a policy's `review`
 ALREADY_SENT = "already_sent"  # of an open message: it was on its way when the ledger landed, and has come back since
 
 
@@ -73,22 +76,62 @@ def withheld(open_messages: Iterable[OpenMessage], verdicts: Iterable[Mapping[st
     return {message.message_id for message in open_messages} - sends
 
 
-def routes(
-    drafted: Iterable[OpenMessage], review_policies: Mapping[str, str], cautioned: Collection[str]
-) -> dict[str, Literal["approved", "in_review"]]:
-    """Where each fresh draft goes: to a person when its policy or a cautious gate says so, else straight on.
+@dataclasses.dataclass(frozen=True, slots=True)
+class Routing:
+    """Where a fresh draft goes, and why: a machine word."""
 
-    `cautioned` are the campaigns whose audience looked unusual at this tick. A campaign without a known policy
-    goes to a person: the cautious side.
+    to: Literal["approved", "in_review"]
+    reason: str
+
+
+class ReviewedPolicy(Protocol):
+    """What of a campaign's policy says which drafts a person sees."""
+
+    @property
+    def review(self) -> str: ...
+    @property
+    def risk(self) -> Literal["low", "high"]: ...
+
+
+def routes(
+    drafted: Iterable[OpenMessage],
+    policies: Mapping[str, ReviewedPolicy],
+    cautioned: Collection[str],
+    cautions: Mapping[str, str],
+) -> dict[str, Routing]:
+    """Where each fresh draft goes: to a person when its policy, its own caution or a cautious gate says so, else straight on.
+
+    `cautioned` are the campaigns whose audience looked unusual at this tick, `cautions` what the pipeline says of single drafts. A
+    campaign without a known policy goes to a person: the cautious side. A sample is drawn by message, the same each time.
     """
     return {
-        message.message_id: (
-            "approved"
-            if review_policies.get(message.campaign_id) == "none" and message.campaign_id not in cautioned
-            else "in_review"
+        message.message_id: _routing(
+            message,
+            policies.get(message.campaign_id),
+            message.campaign_id in cautioned,
+            cautions.get(message.message_id, ""),
         )
         for message in drafted
     }
+
+
+def _routing(message: OpenMessage, policy: ReviewedPolicy | None, is_unusual: bool, caution: str) -> Routing:
+    if policy is None:
+        return Routing("in_review", "no_policy")
+    if is_unusual:
+        return Routing("in_review", "unusual_audience")
+    if policy.review == "all":
+        return Routing("in_review", "review_all")
+    if policy.review == "none":
+        return Routing("approved", "review_none")
+    if caution.startswith(DOUBT):  # only a person may let it go
+        return Routing("in_review", caution)
+    if policy.review == "risk":
+        risk = caution or ("high_risk" if policy.risk == "high" else "")
+        return Routing("in_review", risk) if risk else Routing("approved", "no_risk")
+    share = float(policy.review.removeprefix(SAMPLE))
+    is_drawn = hash_bucket(f"review:{message.campaign_id}", message.message_id) < share
+    return Routing("in_review", "sampled") if is_drawn else Routing("approved", "not_sampled")
 
 
 class GateRun(Protocol):

@@ -15,12 +15,12 @@ from dagster_project.lifecycle.message import Draft, content_hash
 DRAFTS = pa.schema(
     [(name, pa.string()) for name in ("message_id", "campaign_id", "user_id", "email", "message_type", "legal_basis",
       "locale", "mode", "mode_asked", "fallback_reason", "subject", "preheader", "html", "text", "unsubscribe_url",
-      "draft_hash", "recipe_id", "facts", "state", "run_id")]
+      "draft_hash", "recipe_id", "facts", "state", "run_id", "caution")]
     + [("as_of", pa.timestamp("us"))]
 )  # fmt: skip
 REVIEWS = pa.schema(
     [(name, pa.string()) for name in ("message_id", "campaign_id", "draft_hash", "review_policy", "verdict", "reviewer",
-      "reason")]
+      "reason", "route_reason")]
     + [("reviewed_at", pa.timestamp("us"))]
 )  # fmt: skip
 RELEASES = pa.schema(
@@ -69,6 +69,8 @@ class ReviewVerdict(Protocol):
     def reason(self) -> str | None: ...
     @property
     def reviewed_at(self) -> datetime | None: ...
+    @property
+    def route_reason(self) -> str | None: ...
 
 
 class ReleaseRecord(Protocol):
@@ -134,6 +136,7 @@ def _draft_columns(draft: Draft) -> dict[str, object]:
         "unsubscribe_url": draft.unsubscribe_url,
         "draft_hash": draft.draft_hash,
         "recipe_id": content_hash(draft.recipe),
+        "caution": draft.caution,
     }
 
 
@@ -157,6 +160,7 @@ def review_rows(
                 "reviewer": review.reviewer if review else None,
                 "reason": review.reason if review else None,
                 "reviewed_at": review.reviewed_at if review else None,
+                "route_reason": review.route_reason if review else None,
             }
         )
     return pa.Table.from_pylist(rows, schema=REVIEWS)

@@ -114,6 +114,7 @@ GOOD = """
         'Hello ' || (facts ->> 'first_name') || '. None of your reports is late. ' || unsubscribe_url as text,
         md5(message_id || 'draft') as draft_hash,
         facts::varchar as facts,
+        cast(null as varchar) as caution,
         'approved' as state
     from int_verdicts where verdict = 'send';
 

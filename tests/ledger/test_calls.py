@@ -6,10 +6,13 @@ import dataclasses
 from decimal import Decimal
 from typing import TYPE_CHECKING
 
+import pytest
 import sqlalchemy as sa
 from pydantic import BaseModel
 
-from dagster_project.ledger.schema import model_calls
+from dagster_project.ledger import calls, open_ledger
+from dagster_project.ledger.calls import call_fields
+from dagster_project.ledger.schema import VERSION_TABLE, model_calls
 from dagster_project.lifecycle.budget import Cost
 from dagster_project.lifecycle.roles.call import Answer, Question
 
@@ -83,3 +86,23 @@ def test_every_call_is_an_event_and_an_altered_row_is_found(world: World) -> Non
             connection.execute(sa.update(model_calls).values({column: was}))
 
     assert world.ledger.verify()["ok"]
+
+
+def test_a_ledger_from_before_there_were_roles_keeps_its_calls(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Their events say less; their answers are found, and they cost what they did."""
+    monkeypatch.setattr(calls, "call_fields", lambda row: call_fields({**row, "role": None}))
+    world.ledger.record_calls("run-1", [("k1", QUESTION, ANSWER)])
+    monkeypatch.undo()
+    for column in ("role", "input_hash", "tokens_charged"):
+        world.doctor(f"ALTER TABLE model_calls DROP COLUMN {column}")
+    world.doctor("ALTER TABLE model_calls RENAME COLUMN answer TO slots")
+    world.doctor("ALTER TABLE drafts DROP COLUMN caution")
+    world.doctor("ALTER TABLE reviews DROP COLUMN route_reason")
+    world.doctor(f"UPDATE {VERSION_TABLE} SET version_num = '0006'")
+
+    with open_ledger(world.url, world.clock) as again:
+        assert again.verify()["ok"]
+        assert again.answers(["k1"])["k1"].content == ANSWER.content
+        assert again.spent("run-1") == {"winback": Cost(1, 120, Decimal("0.00003"))}
+        again.record_calls("run-2", [("k2", QUESTION, FAILURE)])
+        assert again.verify()["ok"]

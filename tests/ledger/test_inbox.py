@@ -415,6 +415,8 @@ def test_a_ledger_from_before_the_inbox_gets_one(world: World) -> None:
     for later in (
         "DROP TABLE inbox",
         "DROP TABLE model_calls",
+        "ALTER TABLE drafts DROP COLUMN caution",
+        "ALTER TABLE reviews DROP COLUMN route_reason",
         "DROP INDEX messages_by_user",
         "ALTER TABLE messages DROP COLUMN caps",
     ):

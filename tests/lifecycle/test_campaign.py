@@ -34,6 +34,7 @@ WELCOME: dict[str, Any] = {
     "channels": ["email"],
     "mode": "template",
     "review": "none",
+    "model_budget": {"calls": 50, "tokens": None, "dollars": 1.5},
     "priority": 70,
     "value": None,
     "required_facts": ["next_setup_step"],
@@ -63,6 +64,7 @@ WELCOME: dict[str, Any] = {
 }
 KEYS = ", ".join(WELCOME)
 WEEKDAYS = "a list of ISO weekdays from 1 (Monday) to 7 (Sunday), each once"
+REVIEWS = "one of none, sample:<share below 1>, risk, all"
 OWED = "null, since a transactional message is owed to everyone"
 REQUIRED: Any = object()
 SCHEMA = {"$ref": "#/$defs/CampaignPolicy", "$defs": json_schema()["$defs"]}
@@ -211,7 +213,22 @@ def trigger_node(name: str, meta: Mapping[str, Any], patch_path: str | None) -> 
         ),
         ({"sequence.step": 0}, "sequence.step: found 0, allowed is a step from 1 to 20"),
         ({"risk": "high"}, "review: found 'none', allowed is all, since risk is high"),
-        ({"mode": "autonomous"}, "review: found 'none', allowed is all, since mode is autonomous"),
+        ({"risk": "high", "review": "risk"}, "review: found 'risk', allowed is all, since risk is high"),
+        ({"review": "sample"}, f"review: found 'sample', allowed is {REVIEWS}"),
+        ({"review": "sample:0.0"}, f"review: found 'sample:0.0', allowed is {REVIEWS}"),
+        ({"review": "sample:1.0"}, f"review: found 'sample:1.0', allowed is {REVIEWS}"),
+        (
+            {"model_budget": {}},
+            "model_budget.calls: found null, allowed is a number where neither tokens nor dollars is given",
+        ),
+        (
+            {"model_budget.calls": -1},
+            "model_budget.calls: found -1, allowed is a number of calls from 0 to 1000000, or null",
+        ),
+        (
+            {"mode": "autonomous"},
+            "review: found 'none', allowed is sample:<share>, risk or all, since mode is autonomous",
+        ),
         (
             {"legal_basis": "legitimate_interest"},
             "legal_basis: found 'legitimate_interest', allowed is consent for product_tips",

@@ -5,10 +5,10 @@ from __future__ import annotations
 import dataclasses
 import json
 from datetime import datetime
-from typing import Any
+from typing import Any, Literal
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dagster_project.lifecycle.errors import Refusal
@@ -106,13 +106,76 @@ def test_only_what_is_to_be_sent_now_keeps_its_release(verdict: str | None) -> N
     assert withheld([], verdicts) == set()
 
 
+@dataclasses.dataclass(frozen=True)
+class Policy:
+    review: str
+    risk: Literal["low", "high"] = "low"
+
+
+def routed(review: str, caution: str | None = None, risk: Literal["low", "high"] = "low") -> tuple[str, str]:
+    """Where the draft of a campaign with this policy goes, and why."""
+    cautions = {"m1": caution} if caution else {}
+    found = routes([Waiting("m1")], {"welcome": Policy(review, risk)}, set(), cautions)["m1"]
+    return found.to, found.reason
+
+
 def test_drafts_wait_for_a_person_by_policy_by_caution_and_when_in_doubt() -> None:
     """`review: all`, an unusual audience, and a campaign that no policy is known of."""
     drafted = [Waiting("a", "free"), Waiting("b", "strict"), Waiting("c", "odd"), Waiting("d", "unknown")]
+    policies = {"free": Policy("none"), "strict": Policy("all"), "odd": Policy("none")}
 
-    found = routes(drafted, {"free": "none", "strict": "all", "odd": "none"}, {"odd"})
+    found = routes(drafted, policies, {"odd"}, {})
 
-    assert found == {"a": "approved", "b": "in_review", "c": "in_review", "d": "in_review"}
+    assert {name: (one.to, one.reason) for name, one in found.items()} == {
+        "a": ("approved", "review_none"),
+        "b": ("in_review", "review_all"),
+        "c": ("in_review", "unusual_audience"),
+        "d": ("in_review", "no_policy"),
+    }
+
+
+@pytest.mark.parametrize("caution", [None, "repaired", "objected", "doubt:reviewer:tone"])
+@pytest.mark.parametrize("review", ["none", "sample:0.0001", "risk", "all"])
+def test_what_may_be_risky_goes_to_a_person_where_the_policy_wants_it(review: str, caution: str | None) -> None:
+    """A doubt only a person settles, also where but a sample is looked at; the rest of the cautions `risk` looks at."""
+    is_seen = (
+        review == "all"
+        or (review == "risk" and caution)
+        or (review.startswith("sample") and caution == "doubt:reviewer:tone")
+    )
+
+    to, reason = routed(review, caution)
+
+    assert (to == "in_review") == bool(is_seen)
+    assert (
+        reason
+        == {
+            "none": "review_none",
+            "all": "review_all",
+            "risk": caution or "no_risk",
+            "sample:0.0001": "doubt:reviewer:tone" if is_seen else "not_sampled",
+        }[review]
+    )
+
+
+def test_of_a_risky_campaign_every_draft_is_a_risk() -> None:
+    """Its policy must say `all` anyway."""
+    assert routed("risk", risk="high") == ("in_review", "high_risk")
+
+
+@given(share=st.integers(1, 9999), first=st.integers(0, 10**6))
+@settings(deadline=None, max_examples=50)
+def test_a_sample_is_about_its_share_and_always_the_same(share: int, first: int) -> None:
+    """Drawn by message; a larger share has all of a smaller one."""
+    drafted = [Waiting(f"m{number}") for number in range(first, first + 2000)]
+
+    def seen(part: int) -> set[str]:
+        found = routes(drafted, {"welcome": Policy(f"sample:{part / 10_000:.4f}")}, set(), {})
+        return {name for name, one in found.items() if one.to == "in_review"}
+
+    assert seen(share) == seen(share)
+    assert seen(share) <= seen(9999)
+    assert abs(len(seen(share)) / 2000 - share / 10_000) < 0.07
 
 
 @dataclasses.dataclass(frozen=True)
