@@ -247,9 +247,13 @@ SPOILINGS: dict[tuple[str, str], Spoiling] = {
         update reviews set reviewer = 'policy'
         where message_id in (select message_id from drafts where user_id <= 'u_0046');
         update reviews set reviewer = null
-        where message_id in (select message_id from drafts where user_id = 'u_0047')
+        where message_id in (select message_id from drafts where user_id = 'u_0047');
+        update drafts set caution = 'repaired' where user_id in ('u_0050', 'u_0051');
+        update drafts set caution = 'doubt:reviewer:tone' where user_id in ('u_0052', 'u_0053');
+        update reviews set reviewer = 'policy', review_policy = case when user_id in ('u_0050', 'u_0052', 'u_0054') then 'risk' else 'sample:0.1' end
+        from drafts where drafts.message_id = reviews.message_id and user_id between 'u_0050' and 'u_0055'
         """,
-        7,
+        7 + 3,  # seen by nobody: a risk of 50 and of 52, a doubt of 52 and of 53; not 51, 54 and 55
     ),
     ("deliver", "deliveries_unique"): Spoiling("insert into deliveries from deliveries limit 1", 2),
     ("deliver", "nothing_left_sending"): Spoiling(
