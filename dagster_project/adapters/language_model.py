@@ -1,12 +1,14 @@
 """One language model: any server that speaks OpenAI's chat completions.
 
-Whatever goes wrong here has a name and is an answer, not an exception. After three failures in a row the model is given up.
+Whatever goes wrong here has a name and is an answer, not an exception. After three failures in a row in one role the
+model is given up.
 """
 
 from __future__ import annotations
 
 import dataclasses
 import time
+from collections import Counter
 from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from typing import TYPE_CHECKING, Any
@@ -15,7 +17,7 @@ from pydantic import BaseModel, ValidationError
 
 from dagster_project.adapters.model_prices import dollars
 from dagster_project.lifecycle.budget import Cost
-from dagster_project.lifecycle.roles.call import AT_ONCE, MALFORMED, Answer, Question
+from dagster_project.lifecycle.roles.call import AT_ONCE, MALFORMED, Answer, Question, Role
 
 if TYPE_CHECKING:
     from openai import OpenAI
@@ -51,13 +53,15 @@ class LanguageModel:
     def __init__(self, client: OpenAI, name: str) -> None:
         self._client, self.name = client, name
         self._settings = {"model": name, "temperature": 0, "seed": SEED}
-        self._failures_in_a_row = 0
+        self._failures_in_a_row: Counter[Role] = (
+            Counter()
+        )  # by role: what one can't do makes the others' answers worthless
         self.last_failure = ""
 
     @property
     def room(self) -> int:
         """Calls that may be made at once; 0: the model is given up."""
-        return AT_ONCE - self._failures_in_a_row
+        return AT_ONCE - max(self._failures_in_a_row.values(), default=0)
 
     def most(self, asked: Instructed) -> Cost:
         """The most that one call can cost: no token is shorter than a byte, and an answer is cut at its limit."""
@@ -75,13 +79,13 @@ class LanguageModel:
             calls = [self._result(one, each, each in late, seconds) for one, each in zip(asked, futures, strict=True)]
             if late:
                 self._client.close()  # ends the late calls, and with them this model's part in the run
-        for call in calls:
+        for one, call in zip(asked, calls, strict=True):
+            role, failures = one.question.role, self._failures_in_a_row
             if call.retry_after is None or call.retry_after > patience:
-                self._failures_in_a_row = self._failures_in_a_row + 1 if call.answer.failure else 0
+                failures[role] = failures[role] + 1 if call.answer.failure else 0
             self.last_failure = call.answer.failure or self.last_failure
         if late:
-            self._failures_in_a_row = AT_ONCE
-        self._failures_in_a_row = min(self._failures_in_a_row, AT_ONCE)
+            self._failures_in_a_row[asked[0].question.role] = AT_ONCE
         return calls
 
     def _result(self, asked: Instructed, future: Future[Call], is_late: bool, seconds: float) -> Call:
