@@ -17,7 +17,7 @@ from pydantic import BaseModel, ValidationError
 
 from dagster_project.adapters.model_prices import dollars
 from dagster_project.lifecycle.budget import Cost
-from dagster_project.lifecycle.roles.call import AT_ONCE, MALFORMED, Answer, Question, Role
+from dagster_project.lifecycle.roles.call import AT_ONCE, MALFORMED, Answer, Question
 
 if TYPE_CHECKING:
     from openai import OpenAI
@@ -53,7 +53,7 @@ class LanguageModel:
     def __init__(self, client: OpenAI, name: str) -> None:
         self._client, self.name = client, name
         self._settings = {"model": name, "temperature": 0, "seed": SEED}
-        self._failures_in_a_row: Counter[Role] = (
+        self._failures_in_a_row: Counter[str] = (
             Counter()
         )  # by role: what one can't do makes the others' answers worthless
         self.last_failure = ""
