@@ -56,10 +56,11 @@ class CompiledTemplate:
         document = _into_layout(layouts[html_layout], expanded[HTML_BODY], f"templates/{html_layout}")
         compiled = compile_html(document, f"{name}/{HTML_BODY}")
         text = _into_layout(layouts[text_layout], expanded[TEXT_BODY], f"templates/{text_layout}")
-        self._header = Expression(header, f"{name}/{SUBJECT}", is_html=False)
-        self._html = Expression(compiled, f"{name}/{HTML_BODY} compiled", is_html=True)
-        self._text = Expression(text, f"{name}/{TEXT_BODY}", is_html=False)
         self._cta = call_to_actions(spec)
+        fixed = {"why": spec.why, "cta": self._cta}
+        self._header = Expression(header, f"{name}/{SUBJECT}", is_html=False, fixed=fixed)
+        self._html = Expression(compiled, f"{name}/{HTML_BODY} compiled", is_html=True, fixed=fixed)
+        self._text = Expression(text, f"{name}/{TEXT_BODY}", is_html=False, fixed=fixed)
         used_layouts = {file: layouts[file] for file in (html_layout, text_layout)}
         parts = {**{file: sources[file] for file in FILES}, **used_layouts, COMPILED: compiled}
         self.parts: Mapping[str, Part] = {file: Part(content.encode()) for file, content in sorted(parts.items())}

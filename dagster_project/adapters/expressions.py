@@ -6,6 +6,7 @@ not there. No calls, no includes, no `safe`, no globals; a null fact that would 
 
 from __future__ import annotations
 
+import contextlib
 import re
 from collections.abc import Callable, Collection, Mapping
 from typing import Any
@@ -13,6 +14,7 @@ from typing import Any
 from jinja2 import StrictUndefined, TemplateSyntaxError, UndefinedError, meta, nodes
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
+from dagster_project.adapters.filling import filling
 from dagster_project.lifecycle.errors import InputError
 from dagster_project.lifecycle.template import TemplateSpec, display, shorten
 
@@ -63,9 +65,12 @@ TEXT = _environment(is_html=False)
 
 
 class Expression:
-    """One compiled template. `render` returns words or raises InputError with file and, where known, line."""
+    """One compiled template. `render` returns words or raises InputError with file and, where known, line.
 
-    def __init__(self, source: str, file: str, *, is_html: bool) -> None:
+    `fixed` are values that are the same in every render; those given to `render` must agree with them.
+    """
+
+    def __init__(self, source: str, file: str, *, is_html: bool, fixed: Mapping[str, Any] | None = None) -> None:
         self._file = file
         environment = HTML if is_html else TEXT
         try:
@@ -73,8 +78,16 @@ class Expression:
         except TemplateSyntaxError as error:
             raise InputError(f"{file}:{error.lineno}: {error.message}") from None
         self._template = environment.template_class.from_code(environment, code, {})
+        self._fill = filling(source, environment, fixed or {})
 
     def render(self, values: Mapping[str, Any]) -> str:
+        if self._fill is not None:
+            with contextlib.suppress(UndefinedError, TypeError, ArithmeticError, LookupError):
+                return self._fill(values)
+        return self.render_plainly(values)
+
+    def render_plainly(self, values: Mapping[str, Any]) -> str:
+        """As Jinja renders it, several times as slow. It knows the line of what is wrong."""
         try:
             return self._template.render(values)
         except (UndefinedError, TypeError, ArithmeticError) as error:

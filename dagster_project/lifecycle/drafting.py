@@ -5,9 +5,9 @@ from __future__ import annotations
 import dataclasses
 import functools
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from decimal import Decimal
-from typing import Protocol
+from typing import ParamSpec, Protocol
 
 from dagster_project.lifecycle.errors import InputError
 from dagster_project.lifecycle.guards.catalogue import findings
@@ -15,6 +15,7 @@ from dagster_project.lifecycle.guards.placeholders import fill
 from dagster_project.lifecycle.guards.reading import Finding, Grounds, Passage, Phrases, phrases_of
 from dagster_project.lifecycle.knowledge import NOTHING, Consulted
 from dagster_project.lifecycle.message import Draft, Mode, PlannedMessage, content_hash
+from dagster_project.lifecycle.patterns import pattern_of
 from dagster_project.lifecycle.template import (
     SUBJECT_MAX_CHARS,
     Context,
@@ -31,10 +32,13 @@ OVER_LENGTH = "over_length"
 OVER_BUDGET = "over_budget"
 NO_LETTER = "no_letter"  # the mode is autonomous, and the template has no place for it
 CTA_ID = "cta_id"  # in a letter's answer, beside its slots
+_OF_ANSWER = ("prompt", "model", "slots", "guards", "knowledge")  # parts of a recipe
 REPAIRS = 1  # a model that doesn't mend its text when told what is wrong doesn't mend it when told again
 FAILURES = frozenset(
     {NO_MODEL, NO_LETTER, OVER_BUDGET, "refused", "timeout", "rate_limited", "server_error", "malformed", OVER_LENGTH}
 )
+GROUP = 2_000  # drafts in memory at once: 30 MB
+_Given = ParamSpec("_Given")
 _JINJA = re.compile(r"\{%.*?%\}|\{\{.*?\}\}|\{#.*?#\}", re.DOTALL)
 _WORDS = ("subject.txt.j2", "body.txt.j2")
 
@@ -177,11 +181,13 @@ def draft(
     postal_address: str,
     unsubscribe_url: str | None,
     result: WriterResult | None = None,
+    result_hashes: Mapping[str, str] | None = None,
 ) -> Draft:
     """The mail for one message. The same arguments give the same draft hash, however often and wherever.
 
     `unsubscribe_url` is dropped for transactional mail and required for any other. `result`, `judged`, is not looked at in
-    template mode; a problem with it falls back to the deterministic words and says why.
+    template mode; a problem with it falls back to the deterministic words and says why. `result_hashes` are its `hashes_of`,
+    where the caller has them already.
     """
     is_transactional = policy.legal_basis == "transactional"
     if not is_transactional and not unsubscribe_url:
@@ -204,14 +210,7 @@ def draft(
         into = _written_into(template, policy.mode, result)
         reason, rendered = _written(message, into, context, result)
         if into is not None and rendered is not None and result is not None and result.slots is not None:
-            recipe |= {
-                "template": into.version,
-                "prompt": content_hash(result.prompt),
-                "model": content_hash(result.settings),
-                "slots": content_hash(result.slots),
-                "guards": content_hash(result.guards),
-                **result.consulted.recipe,
-            }
+            recipe |= {"template": into.version, **(result_hashes or hashes_of(result))}
     mode: Mode = "template" if rendered is None else policy.mode
     rendered = rendered or template.render(message.facts, None, context)
     return Draft(
@@ -227,6 +226,17 @@ def draft(
         unsubscribe_url=context.unsubscribe_url,
         recipe=recipe,
     )
+
+
+def hashes_of(result: WriterResult) -> dict[str, str]:
+    """What a recipe says of an answer: the same for everybody who shares it."""
+    return {
+        "prompt": content_hash(result.prompt),
+        "model": content_hash(result.settings),
+        "slots": content_hash(result.slots or {}),
+        "guards": content_hash(result.guards),
+        **result.consulted.recipe,
+    }
 
 
 def judged(
@@ -323,7 +333,7 @@ def _written(
     return (OVER_LENGTH, None) if len(rendered.subject) > SUBJECT_MAX_CHARS else (None, rendered)
 
 
-def draft_all(
+def draft_in_groups(
     messages: Iterable[PlannedMessage],
     *,
     policies: Mapping[str, Policy],
@@ -334,12 +344,15 @@ def draft_all(
     phrases: Mapping[str, Phrases],
     write: Write | None = None,
     inform: Inform | None = None,
-) -> Batch:
-    """Drafts for a whole tick: one call of the model per distinct fact pattern, none without `write`. `inform` adds what a writer may
-    look up.
+    at_once: int = GROUP,
+) -> Iterator[Batch]:
+    """Drafts for a whole tick, `at_once` in a batch: one call of the model per distinct fact pattern, none without `write`. `inform` adds what a
+    writer may look up.
 
-    Each answer passes the guards once, whoever shares it; one that doesn't pass is asked for once more, with the objections. A
-    message whose facts or template are wrong becomes a failure with one line and stops nobody else.
+    Each answer passes the guards once, whoever shares it; one that doesn't pass is asked for once more, with the objections. All
+    are asked for before the first draft is made, and stand in the first batch, which comes also without messages. A message whose
+    facts or template are wrong becomes a failure with one line and stops nobody else. What a batch's recipes point at is in
+    its own artifacts.
     """
     messages = tuple(messages)
     template_of = functools.cache(template_of)
@@ -359,40 +372,68 @@ def draft_all(
             if judgement.findings and answer.slots is not None:
                 repairs[key] = repair_of(request, answer.slots, judgement.findings)
         asked = repairs
-    drafts: list[Draft] = []
-    failures: dict[str, str] = {}
-    artifacts: dict[str, bytes] = {}
-    for message in messages:
-        try:
-            policy = _policy(message, policies)
-            template = template_of(message.campaign_id, message.variant)
-            result = answer_of.get(key_of.get(message.message_id, ""))
-            made = draft(
-                message,
-                policy,
-                template,
-                sender_name=sender_name,
-                postal_address=postal_address,
-                unsubscribe_url=None if policy.legal_basis == "transactional" else unsubscribe_url(message),
-                result=result,
-            )
-        except InputError as error:
-            failures[message.message_id] = str(error)
-            continue
-        drafts.append(made)
-        if template.version not in artifacts:
-            artifacts |= template_artifacts(template)
-        if result is not None and result.slots is not None and made.mode != "template":
-            letter = template.letters.get(result.slots.get(CTA_ID, ""))
-            artifacts |= template_artifacts(letter) if letter else {}
-            artifacts |= {
-                made.recipe["prompt"]: result.prompt,
-                made.recipe["model"]: canonical(result.settings),
-                made.recipe["slots"]: canonical(result.slots),
-                made.recipe["guards"]: result.guards,
-                **result.consulted.artifacts,
-            }
-    return Batch(tuple(drafts), failures, artifacts, tuple(answers))
+    hashes = {key: hashes_of(answer) for key, answer in answer_of.items() if answer.slots is not None}
+    for start in range(0, max(len(messages), 1), at_once):
+        drafts: list[Draft] = []
+        failures: dict[str, str] = {}
+        artifacts: dict[str, bytes] = {}
+        for message in messages[start : start + at_once]:
+            key = key_of.get(message.message_id, "")
+            try:
+                policy = _policy(message, policies)
+                template = template_of(message.campaign_id, message.variant)
+                result = answer_of.get(key)
+                made = draft(
+                    message,
+                    policy,
+                    template,
+                    sender_name=sender_name,
+                    postal_address=postal_address,
+                    unsubscribe_url=None if policy.legal_basis == "transactional" else unsubscribe_url(message),
+                    result=result,
+                    result_hashes=hashes.get(key),
+                )
+            except InputError as error:
+                failures[message.message_id] = str(error)
+                continue
+            drafts.append(made)
+            _add_artifacts(artifacts, made, template, result)
+        yield Batch(tuple(drafts), failures, artifacts, () if start else tuple(answers))
+
+
+def _add_artifacts(artifacts: dict[str, bytes], made: Draft, template: Template, result: WriterResult | None) -> None:
+    """What the recipe of this draft points at, if it isn't there yet."""
+    if template.version not in artifacts:
+        artifacts |= template_artifacts(template)
+    if result is None or result.slots is None or made.mode == "template":
+        return
+    letter = template.letters.get(result.slots.get(CTA_ID, ""))
+    if letter and letter.version not in artifacts:
+        artifacts |= template_artifacts(letter)
+    if not {made.recipe[part] for part in _OF_ANSWER if part in made.recipe} <= artifacts.keys():
+        artifacts |= {
+            made.recipe["prompt"]: result.prompt,
+            made.recipe["model"]: canonical(result.settings),
+            made.recipe["slots"]: canonical(result.slots),
+            made.recipe["guards"]: result.guards,
+            **result.consulted.artifacts,
+        }
+
+
+def _as_one(in_groups: Callable[_Given, Iterator[Batch]]) -> Callable[_Given, Batch]:
+    def all_of(*args: _Given.args, **kwargs: _Given.kwargs) -> Batch:
+        batches = list(in_groups(*args, **kwargs))
+        return Batch(
+            tuple(made for batch in batches for made in batch.drafts),
+            {key: line for batch in batches for key, line in batch.failures.items()},
+            {digest: content for batch in batches for digest, content in batch.artifacts.items()},
+            tuple(answer for batch in batches for answer in batch.answers),
+        )
+
+    return all_of
+
+
+draft_all = _as_one(draft_in_groups)  # all drafts in one batch, 15 kB each: for a few
 
 
 def _policy(message: PlannedMessage, policies: Mapping[str, Policy]) -> Policy:
@@ -409,6 +450,7 @@ def writer_requests(
     """message_id -> key and key -> request, for the messages that a model has a part in, if they can be drafted and have a place for it."""
     key_of: dict[str, str] = {}
     requests: dict[str, WriterRequest] = {}
+    key_of_pattern: dict[tuple[object, ...], str] = {}
     for message in messages:
         policy = policies.get(message.campaign_id)
         if policy is None or policy.mode == "template":
@@ -417,11 +459,15 @@ def writer_requests(
             template = template_of(message.campaign_id, message.variant)
             if not (template.spec.slots if policy.mode == "assisted" else template.letters):
                 continue
-            request = writer_request(message, policy, template)
+            values = prepare_facts(template.name, template.spec.facts, message.facts)
         except InputError:
             continue  # the same error is reported when the draft itself is tried
-        key = key_of[message.message_id] = request.key
-        requests.setdefault(key, request)
+        pattern = pattern_of(message, template.spec, values)
+        if (key := key_of_pattern.get(pattern)) is None:
+            request = _request(message, policy, template, values)
+            key = key_of_pattern[pattern] = request.key
+            requests.setdefault(key, request)
+        key_of[message.message_id] = key
     return key_of, requests
 
 
