@@ -38,7 +38,15 @@ from dagster_project.ledger.inbox import KEPT
 from dagster_project.lifecycle.budget import Budget, Cost
 from dagster_project.lifecycle.campaign import CampaignPolicy, policies, policy_files
 from dagster_project.lifecycle.dkim import SigningKey, read_key, signed
-from dagster_project.lifecycle.drafting import Batch, Inform, Write, WriterRequest, WriterResult, draft_all
+from dagster_project.lifecycle.drafting import (
+    Batch,
+    Inform,
+    Write,
+    WriterRequest,
+    WriterResult,
+    draft_all,
+    draft_in_groups,
+)
 from dagster_project.lifecycle.errors import InputError
 from dagster_project.lifecycle.flow import Flow, Way, parse_flow
 from dagster_project.lifecycle.guards.reading import Phrases
@@ -197,21 +205,28 @@ class Home:
         self, messages: Sequence[PlannedMessage], write: Write | None = None, inform: Inform | None = None
     ) -> Batch:
         """Drafts of these messages, with what could not be drafted and why; without `write` in the templates' own words."""
+        return draft_all(messages, **self._letters(), write=write, inform=inform)
+
+    def draft_in_groups(
+        self, messages: Sequence[PlannedMessage], write: Write | None = None, inform: Inform | None = None
+    ) -> Iterator[Batch]:
+        """As `draft`, some thousand drafts at a time: no more than a batch need be in memory."""
+        return draft_in_groups(messages, **self._letters(), write=write, inform=inform)
+
+    def _letters(self) -> dict[str, Any]:
+        """What drafting is given beside the messages and the writer."""
         keys = secret_keys(self.path, self.settings.secret_keys)
         sender = read_sender(self.settings.sender)
-        return draft_all(
-            messages,
-            policies=self.policies,
-            template_of=self.templates.get,
-            sender_name=sender.name or sender.address,
-            postal_address=self.settings.postal_address,
-            unsubscribe_url=lambda message: unsubscribe_url(
+        return {
+            "policies": self.policies,
+            "template_of": self.templates.get,
+            "sender_name": sender.name or sender.address,
+            "postal_address": self.settings.postal_address,
+            "unsubscribe_url": lambda message: unsubscribe_url(
                 self.settings.public_url, keys, message.user_id, message.message_type
             ),
-            phrases=self.phrases,
-            write=write,
-            inform=inform,
-        )
+            "phrases": self.phrases,
+        }
 
     def gate_parameters(self, as_of: datetime) -> dict[str, object]:
         """What the gates of a tick are given; numbers not named here have their defaults in `expectations/`."""

@@ -96,7 +96,7 @@ def test_every_shipped_mail_is_filled_in_as_jinja_renders_it(name: str) -> None:
     """Subject, preheader, HTML and text for any facts, slots, letterhead and link; where there is no mail, the same line."""
     template = every_template()[name]
 
-    @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+    @settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow])
     @given(mail=a_mail(template))
     def agrees(mail: tuple[dict[str, object], dict[str, str] | None, Context]) -> None:
         assert told(template, *mail) == told(in_jinja(name), *mail)
@@ -174,7 +174,7 @@ VALUES = st.fixed_dictionaries(
 
 
 @pytest.mark.slow
-@settings(max_examples=800, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
+@settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
 @given(source=SOURCE, values=VALUES, is_html=st.booleans())
 def test_every_template_that_can_be_written_is_filled_in_as_jinja_renders_it(
     source: str, values: dict[str, object], is_html: bool
