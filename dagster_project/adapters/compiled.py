@@ -61,6 +61,7 @@ class CompiledTemplate:
         self._header = Expression(header, f"{name}/{SUBJECT}", is_html=False, fixed=fixed)
         self._html = Expression(compiled, f"{name}/{HTML_BODY} compiled", is_html=True, fixed=fixed)
         self._text = Expression(text, f"{name}/{TEXT_BODY}", is_html=False, fixed=fixed)
+        self._no_slots: dict[str, str | None] = dict.fromkeys(spec.slots)
         used_layouts = {file: layouts[file] for file in (html_layout, text_layout)}
         parts = {**{file: sources[file] for file in FILES}, **used_layouts, COMPILED: compiled}
         self.parts: Mapping[str, Part] = {file: Part(content.encode()) for file, content in sorted(parts.items())}
@@ -95,7 +96,7 @@ class CompiledTemplate:
             "unsubscribe_url": context.unsubscribe_url,
             "why": self.spec.why,
             "cta": self._cta,
-            "slots": {name: (slots or {}).get(name) for name in self.spec.slots},
+            "slots": {**self._no_slots, **slots} if slots else self._no_slots,
         }
         # No value holds a line break, so the two lines of the file are two lines here.
         subject, _, preheader = self._header.render(values).partition("\n")

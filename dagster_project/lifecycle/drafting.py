@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import hashlib
+import json
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from decimal import Decimal
@@ -294,14 +296,21 @@ def own_words(template: Template) -> str:
 
 
 def _context_hash(sender_name: str, postal_address: str, title: str, unsubscribe_url: str | None) -> str:
-    return content_hash(
-        {
-            "sender_name": sender_name,
-            "postal_address": postal_address,
-            "campaign_title": title,
-            "unsubscribe_url": unsubscribe_url,
-        }
-    )
+    """Of the canonical JSON of all four. The link differs between people and comes last: what is before it is hashed once."""
+    hashed = _shared_context(sender_name, postal_address, title).copy()
+    hashed.update(f"{json.dumps(unsubscribe_url, ensure_ascii=False)}}}".encode())
+    return hashed.hexdigest()
+
+
+@functools.lru_cache(maxsize=256)
+def _shared_context(sender_name: str, postal_address: str, title: str) -> hashlib._Hash:
+    context = {
+        "sender_name": sender_name,
+        "postal_address": postal_address,
+        "campaign_title": title,
+        "unsubscribe_url": None,
+    }
+    return hashlib.sha256(canonical(context).removesuffix(b"null}"))
 
 
 def _written_into(template: Template, mode: Mode, result: WriterResult | None) -> Template | None:

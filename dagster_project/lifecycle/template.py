@@ -269,8 +269,15 @@ def _written_date(value: str) -> str | None:
 def _text(spec: FactSpec, value: object) -> str | None:
     if not isinstance(value, str):
         raise TypeError("a string")
+    return _printable(str(value), spec.max_chars)
+
+
+@functools.lru_cache(
+    maxsize=8192
+)  # names of people, companies and features repeat, and each is asked for up to three times
+def _printable(value: str, max_chars: int) -> str | None:
     text = clean(value)
-    return None if not text or _LINK.search(text) else shorten(text, spec.max_chars)
+    return None if not text or _LINK.search(text) else shorten(text, max_chars)
 
 
 def _number(value: object) -> float:
@@ -323,6 +330,7 @@ def display(value: str | float) -> str:
     return f"{value:,.2f}".rstrip("0").rstrip(".")
 
 
+@functools.lru_cache(maxsize=1024)
 def pick_locale(asked: str | None, offered: tuple[str, ...]) -> str:
     """The locale asked for, else its language, else the first on offer."""
     if asked:
