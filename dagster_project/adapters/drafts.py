@@ -48,5 +48,11 @@ def draft_pieces(
     for start in range(0, max(len(waiting), 1), at_once):
         some = waiting[start : start + at_once]
         # In whatever state they are by now: a worker may have sent one meanwhile, and its draft is its draft.
-        found = ledger.drafts([message.message_id for message in some], states=None)
-        yield draft_rows(some, {message.message_id: draft for message, draft in found}, policies)
+        yield draft_rows(
+            some,
+            {
+                message.message_id: draft
+                for message, draft in ledger.drafts([message.message_id for message in some], states=None)
+            },
+            policies,
+        )
