@@ -24,6 +24,7 @@ from dagster_project.adapters.decisions import cap_prices, current_verdicts
 from dagster_project.adapters.knowledge import Retriever, load_knowledge
 from dagster_project.adapters.letterhead import Letterhead
 from dagster_project.adapters.models import Models
+from dagster_project.adapters.redaction import open_patterns
 from dagster_project.adapters.secret import secret_keys
 from dagster_project.adapters.state import Carrying, carrying, told
 from dagster_project.adapters.templates import Library, load_phrases, load_templates, template_files
@@ -56,6 +57,7 @@ from dagster_project.lifecycle.message import Draft, PlannedMessage
 from dagster_project.lifecycle.mime import build, read_sender
 from dagster_project.lifecycle.mime_encoding import BuildError
 from dagster_project.lifecycle.policy_versions import documents
+from dagster_project.lifecycle.redaction import Find
 from dagster_project.lifecycle.source import SourcePack
 from dagster_project.settings import Settings
 
@@ -126,6 +128,16 @@ class Home:
         """What guards look for, by locale; InputError for the first file that isn't valid."""
         return load_phrases(self.settings.project / "templates")
 
+    @cached_property
+    def patterns(self) -> Find | None:
+        """How personal data looks, where a template has words redacted; InputError where nothing can find it."""
+        needed_by = [
+            f"{template.name}/template.yml: facts.{name}.to_model"
+            for _, template in sorted(self.templates.templates.items())
+            for name in template.spec.redacted
+        ]
+        return open_patterns(needed_by[0]) if needed_by else None
+
     def policy_documents(self) -> dict[str, bytes]:
         """campaign_id -> the text that its `policy_hash` is over, as the project stands."""
         return documents(self.models.manifest, self.models.template_references)
@@ -141,6 +153,10 @@ class Home:
             for (campaign, _), template in sorted(self.templates.templates.items())
             if campaign in self.policies and self.policies[campaign].mode == "autonomous" and not template.letters
         ]
+        try:
+            _ = self.patterns
+        except InputError as error:
+            without.append(str(error))
         return without + check_templates(
             self.templates,
             {name: policy.required_facts for name, policy in self.policies.items()},
@@ -205,16 +221,16 @@ class Home:
         self, messages: Sequence[PlannedMessage], write: Write | None = None, inform: Inform | None = None
     ) -> Batch:
         """Drafts of these messages, with what could not be drafted and why; without `write` in the templates' own words."""
-        return draft_all(messages, **self._letters(), write=write, inform=inform)
+        return draft_all(messages, **self._letters(write), inform=inform)
 
     def draft_in_groups(
         self, messages: Sequence[PlannedMessage], write: Write | None = None, inform: Inform | None = None
     ) -> Iterator[Batch]:
         """As `draft`, some thousand drafts at a time: no more than a batch need be in memory."""
-        return draft_in_groups(messages, **self._letters(), write=write, inform=inform)
+        return draft_in_groups(messages, **self._letters(write), inform=inform)
 
-    def _letters(self) -> dict[str, Any]:
-        """What drafting is given beside the messages and the writer."""
+    def _letters(self, write: Write | None) -> dict[str, Any]:
+        """What drafting is given beside the messages and what is looked up."""
         keys = secret_keys(self.path, self.settings.secret_keys)
         sender = read_sender(self.settings.sender)
         return {
@@ -226,6 +242,8 @@ class Home:
                 self.settings.public_url, keys, message.user_id, message.message_type
             ),
             "phrases": self.phrases,
+            "write": write,
+            "patterns": self.patterns if write else None,
         }
 
     def gate_parameters(self, as_of: datetime) -> dict[str, object]:
@@ -389,6 +407,7 @@ class Home:
         for campaign_id, policy in self.policies.items():
             for variant in policy.variants:
                 _ = self.templates.get(campaign_id, variant)
+        _ = self.patterns
         self.preflight_mail()
         with self.warehouse.connect():
             pass

@@ -49,6 +49,8 @@ LIBRARIES = {
     "django": ("adapters/channels/esp_anymail.py",),
     "requests": ("adapters/channels/esp_anymail.py",),
     "typer": ("cli.py",),
+    "presidio_analyzer": ("adapters/redaction.py",),
+    "tldextract": ("adapters/redaction.py",),
     "genai_prices": ("adapters/model_prices.py",),
     "babel": ("lifecycle/guards/",),
     "num2words": ("lifecycle/guards/",),

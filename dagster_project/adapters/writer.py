@@ -1,7 +1,8 @@
 """The language model behind the assisted mode: any server that speaks OpenAI's chat completions.
 
 An answer that is known already isn't asked for again. Whatever goes wrong here has a name and is an answer, not an exception: the
-deterministic mail goes out instead. What is sent holds facts that are public, ranges of others, and placeholders for the rest.
+deterministic mail goes out instead. What is sent holds facts that are public, ranges of others,
+redacted words of users, and placeholders for the rest.
 """
 
 from __future__ import annotations
@@ -255,6 +256,7 @@ def question(request: WriterRequest) -> str:
             "locale": request.locale,
             "facts": {name: display(value) for name, value in request.facts.items() if value is not None},
             "ranges": dict(request.ranges),
+            **({"quoted": dict(request.quoted)} if request.quoted else {}),
             "placeholders": [f"{{{{{name}}}}}" for name in request.placeholders],
             "slots": {
                 name: {

@@ -25,7 +25,7 @@ def plan(home: Home, as_of: datetime | None) -> dict[str, Any]:
         replay.advance()
         replay.decide(0)
         messages = planned_messages(replay.fresh_drafts(0))
-    key_of, requests = writer_requests(messages, home.policies, home.templates.get)
+    key_of, requests = writer_requests(messages, home.policies, home.templates.get, home.patterns)
     requests = home.informing(at)(requests)
     prompt = load_prompt(home.settings.project / "templates" / "prompts")
     settings = {"model": home.settings.model, "temperature": 0, "seed": SEED}

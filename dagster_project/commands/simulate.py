@@ -177,7 +177,7 @@ def _count_calls(home: Home, course: Course, verdicts: Sequence[Mapping[str, Any
     if not verdicts:
         return
     prompt = load_prompt(home.settings.project / "templates" / "prompts")
-    _, patterns = writer_requests(planned_messages(verdicts), course.policies, home.templates.get)
+    _, patterns = writer_requests(planned_messages(verdicts), course.policies, home.templates.get, home.patterns)
     requests = {request.key: request for request in home.informing(as_of)(patterns).values()}
     for key in sorted(requests.keys() - course.asked):
         request = requests[key]

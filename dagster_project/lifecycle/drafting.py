@@ -18,6 +18,7 @@ from dagster_project.lifecycle.guards.reading import Finding, Grounds, Passage, 
 from dagster_project.lifecycle.knowledge import NOTHING, Consulted
 from dagster_project.lifecycle.message import Draft, Mode, PlannedMessage, content_hash
 from dagster_project.lifecycle.patterns import pattern_of
+from dagster_project.lifecycle.redaction import Find, author_words, redacted_facts
 from dagster_project.lifecycle.template import (
     SUBJECT_MAX_CHARS,
     Context,
@@ -58,7 +59,7 @@ class Policy(Protocol):
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class WriterRequest:
-    """One distinct fact pattern: campaign, variant, locale, public facts, ranges of others, placeholders with a value.
+    """One distinct fact pattern: campaign, variant, locale, public facts, ranges of others, placeholders with a value, redacted words.
 
     Nothing here is about one person, so one answer serves everyone who shares the pattern.
     """
@@ -73,6 +74,7 @@ class WriterRequest:
     facts: Mapping[str, str | float | None]
     placeholders: tuple[str, ...]
     ranges: Mapping[str, str] = dataclasses.field(default_factory=dict)  # of bucketed facts; grounds for no number
+    quoted: Mapping[str, str] = dataclasses.field(default_factory=dict)  # users' words, redacted; grounds for nothing
     previous: Mapping[str, str] = dataclasses.field(default_factory=dict)  # slots that the guards objected to
     objections: tuple[str, ...] = ()  # and what they said
     brief: str = ""  # of a letter: what it is to achieve
@@ -88,6 +90,7 @@ class WriterRequest:
                 "facts": dict(self.facts),
                 "ranges": dict(self.ranges),
                 "placeholders": list(self.placeholders),
+                **({"quoted": dict(self.quoted)} if self.quoted else {}),
                 "letter": [self.brief, dict(self.ctas)],
                 "knowledge": [excerpt.hash for excerpt in self.consulted.excerpts],
                 "repair": [dict(self.previous), list(self.objections)],
@@ -140,16 +143,27 @@ class Batch:
         return sorted({f"{found.code}: {found.sentence}" for answer in self.answers for found in answer.findings})
 
 
-def writer_request(message: PlannedMessage, policy: Policy, template: Template) -> WriterRequest:
-    """What a model may know about this message. Raises InputError where the facts do not fit the template."""
+def writer_request(
+    message: PlannedMessage, policy: Policy, template: Template, patterns: Find | None = None
+) -> WriterRequest:
+    """What a model may know about this message. Raises InputError where the facts do not fit the template, or are to be redacted
+    and nobody says how personal data looks."""
     values = prepare_facts(template.name, template.spec.facts, message.facts)
-    return _request(message, policy, template, values)
+    return _request(message, policy, template, values, patterns)
 
 
 def _request(
-    message: PlannedMessage, policy: Policy, template: Template, values: Mapping[str, str | float | None]
+    message: PlannedMessage,
+    policy: Policy,
+    template: Template,
+    values: Mapping[str, str | float | None],
+    patterns: Find | None,
 ) -> WriterRequest:
     spec = template.spec
+    if patterns is None and (redacted := spec.redacted):
+        raise InputError(
+            f"{template.name}: facts.{redacted[0]}.to_model: found redact, allowed: with patterns to redact by"
+        )
     letter = spec.letter if policy.mode == "autonomous" else None
     letters = {cta: one.version for cta, one in template.letters.items()} if letter else {}
     return WriterRequest(
@@ -163,6 +177,7 @@ def _request(
         brief=letter.brief if letter else "",
         ctas={name: cta.label for name, cta in spec.ctas.items()} if letter else {},
         facts={name: values[name] for name, fact in spec.facts.items() if fact.to_model == "public"},
+        quoted=redacted_facts(spec, message, patterns, author_words(own_words(template))) if patterns else {},
         ranges={
             name: fact.bucket(value)
             for name, fact in spec.facts.items()
@@ -353,10 +368,11 @@ def draft_in_groups(
     phrases: Mapping[str, Phrases],
     write: Write | None = None,
     inform: Inform | None = None,
+    patterns: Find | None = None,
     at_once: int = GROUP,
 ) -> Iterator[Batch]:
     """Drafts for a whole tick, `at_once` in a batch: one call of the model per distinct fact pattern, none without `write`. `inform` adds what a
-    writer may look up.
+    writer may look up; `patterns` of personal data are needed where a template redacts.
 
     Each answer passes the guards once, whoever shares it; one that doesn't pass is asked for once more, with the objections. All
     are asked for before the first draft is made, and stand in the first batch, which comes also without messages. A message whose
@@ -365,7 +381,7 @@ def draft_in_groups(
     """
     messages = tuple(messages)
     template_of = functools.cache(template_of)
-    key_of, requests = writer_requests(messages, policies, template_of) if write else ({}, {})
+    key_of, requests = writer_requests(messages, policies, template_of, patterns) if write else ({}, {})
     requests = inform(requests) if inform else requests
     keys = sorted(requests)  # the order of calls must not depend on the order of rows
     answers: list[WriterResult] = []
@@ -454,7 +470,10 @@ def _policy(message: PlannedMessage, policies: Mapping[str, Policy]) -> Policy:
 
 
 def writer_requests(
-    messages: Sequence[PlannedMessage], policies: Mapping[str, Policy], template_of: Callable[[str, str], Template]
+    messages: Sequence[PlannedMessage],
+    policies: Mapping[str, Policy],
+    template_of: Callable[[str, str], Template],
+    patterns: Find | None = None,
 ) -> tuple[dict[str, str], dict[str, WriterRequest]]:
     """message_id -> key and key -> request, for the messages that a model has a part in, if they can be drafted and have a place for it."""
     key_of: dict[str, str] = {}
@@ -471,10 +490,12 @@ def writer_requests(
             values = prepare_facts(template.name, template.spec.facts, message.facts)
         except InputError:
             continue  # the same error is reported when the draft itself is tried
-        pattern = pattern_of(message, template.spec, values)
-        if (key := key_of_pattern.get(pattern)) is None:
-            request = _request(message, policy, template, values)
-            key = key_of_pattern[pattern] = request.key
+        pattern = None if template.spec.redacted else pattern_of(message, template.spec, values)
+        if pattern is None or (key := key_of_pattern.get(pattern)) is None:
+            request = _request(message, policy, template, values, patterns)
+            key = request.key
+            if pattern is not None:  # what a user wrote is that user's own
+                key_of_pattern[pattern] = key
             requests.setdefault(key, request)
         key_of[message.message_id] = key
     return key_of, requests

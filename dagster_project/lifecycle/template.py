@@ -49,7 +49,7 @@ Values = dict[str, str | float | None]  # facts as a template sees them; None wh
 
 
 # What a language model may see of a fact. The default is the careful one: nobody's value leaves because a line was forgotten.
-Exposure = Literal["public", "bucket", "placeholder", "never"]
+Exposure = Literal["public", "bucket", "placeholder", "redact", "never"]
 
 
 class _Strict(BaseModel):
@@ -63,7 +63,8 @@ class FactSpec(_Strict):
     required: bool = Field(False, description="a message without it is not drafted")
     to_model: Exposure = Field(
         "placeholder",
-        description="what a model sees: the value (public), the range it lies in (bucket), that there is one (placeholder), nothing (never)",
+        description="what a model sees: the value (public), the range it lies in (bucket), that there is one (placeholder), "
+        "a user's words without what is personal in them (redact), nothing (never)",
     )
     buckets: tuple[float, ...] = Field((), description="of bucket: where a new range begins, ascending")
     max_chars: int = Field(64, ge=1, le=200, description="longer text is shortened with an ellipsis")
@@ -76,6 +77,8 @@ class FactSpec(_Strict):
             )
         if self.buckets and self.type not in ("number", "percent"):
             raise ValueError(f"to_model: found bucket for a {self.type}, allowed: for a number or percent")
+        if self.to_model == "redact" and self.type != "text":
+            raise ValueError(f"to_model: found redact for a {self.type}, allowed: for a text")
         if any(after <= before for before, after in itertools.pairwise(self.buckets)):
             raise ValueError(f"buckets: found {list(self.buckets)}, allowed: ascending numbers")
         return self
@@ -149,6 +152,11 @@ class TemplateSpec(_Strict):
     letter: LetterSpec | None = Field(None, description="for mode: autonomous")
     product_areas: tuple[Name, ...] = Field((), description="of the knowledge that a model may look up; none: all")
 
+    @property
+    def redacted(self) -> list[str]:
+        """The facts that a model sees redacted."""
+        return [name for name, fact in self.facts.items() if fact.to_model == "redact"]
+
     @model_validator(mode="after")
     def _names_agree(self) -> TemplateSpec:
         if taken := sorted(CONTEXT_NAMES & self.facts.keys()):
@@ -156,6 +164,11 @@ class TemplateSpec(_Strict):
         if self.letter and not ("first_name" in self.facts and self.ctas):
             raise ValueError(
                 "letter: found no fact first_name or no ctas, allowed: a letter greets somebody and asks for one thing"
+            )
+        if (quoted := self.redacted) and (unknown := sorted({"first_name", "account_name"} - self.facts.keys())):
+            raise ValueError(
+                f"facts.{quoted[0]}.to_model: found redact without the fact {unknown[0]}, "
+                "allowed: with first_name and account_name (to_model: never will do), which are looked for in it"
             )
         places = {f"slots.{name}": slot for name, slot in self.slots.items()}
         for name, slot in (places | ({"letter": self.letter} if self.letter else {})).items():
@@ -313,7 +326,9 @@ def prepare_facts(name: str, specs: Mapping[str, FactSpec], facts: Mapping[str, 
                 else:
                     value = _number(value)
             except TypeError as error:
-                found = type(value).__name__ if spec.to_model in ("placeholder", "never") else repr(value)[:60]
+                found = (
+                    type(value).__name__ if spec.to_model in ("placeholder", "redact", "never") else repr(value)[:60]
+                )
                 raise InputError(f"{name}: fact {key}: found {found}, allowed: {error} or null") from None
         if value is None and spec.required:
             raise InputError(f"{name}: fact {key}: found null, allowed: a {spec.type}")

@@ -131,6 +131,16 @@ def test_the_call_asks_for_strict_output_without_chance(server: HTTPServer) -> N
     }
 
 
+def test_words_of_users_are_quoted_beside_the_facts(server: HTTPServer) -> None:
+    """Under a key of their own; without any there is none."""
+    quoting = dataclasses.replace(request(), quoted={"ticket": "[name] cannot sign in"})
+    answering(server, as_json(completion(json.dumps(ANSWER)))).write([quoting])
+    asked = json.loads(server.log[0][0].get_json()["messages"][1]["content"])
+
+    assert asked["quoted"] == {"ticket": "[name] cannot sign in"}
+    assert asked["facts"] == {"weeks_away": "1"}
+
+
 def slow(_: Request) -> Response:
     time.sleep(TIMEOUT_SECONDS * 3)
     return Response("{}", content_type="application/json")
