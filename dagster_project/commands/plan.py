@@ -20,12 +20,12 @@ def plan(home: Home, as_of: datetime | None) -> dict[str, Any]:
     Decided by the models' own SQL in a scratch warehouse; the home is left as it was. A pattern that the guards would refuse
     takes a second call, which nobody can know before.
     """
-    at = as_of or home.default_as_of()
+    at, patterns = as_of or home.default_as_of(), home.patterns
     with replaying(home, at, []) as (replay, _), replay.tick(at):
         replay.advance()
         replay.decide(0)
         messages = planned_messages(replay.fresh_drafts(0))
-    key_of, requests = writer_requests(messages, home.policies, home.templates.get, home.patterns)
+    key_of, requests = writer_requests(messages, home.policies, home.templates.get, patterns)
     requests = home.informing(at)(requests)
     prompt = load_prompt(home.settings.project / "templates" / "prompts")
     settings = {"model": home.settings.model, "temperature": 0, "seed": SEED}
