@@ -15,9 +15,10 @@ from typing import NamedTuple, Protocol
 from dagster_project.lifecycle.template import Exposure, TemplateSpec, clean, shorten
 
 TOKEN = re.compile(r"\[[a-z][a-z0-9_]*\]")  # what stands for words that were taken out
+_LOOKED_AT = 1_000  # characters of a text; at most 200 are shown, and a pattern may take the square of a text's length
 _PART_CHARS = 3  # a shorter part of a name, as "of", is a word of any text; the whole name goes whatever its length
 _ACRONYM_CHARS = 4  # CSV, SAML; a longer word in capitals may be somebody
-_DIGITS = re.compile(r"\+?\(?[^\W_]*\d[^\W_]*(?:[\s().,:/+'\u2019#-]{1,3}[^\W\d_]?[^\W_]*\d[^\W_]*)*", re.UNICODE)
+_DIGITS = re.compile(r"\+?\(?[^\W_]*\d[^\W_]*(?:[\s().,:/+'\u2019#-]{1,3}[^\W_]*\d[^\W_]*)*")
 _WORD = re.compile(r"[^\W\d_](?:[\w'\u2019-]*\w)?")
 _JOINING = " .-"  # between the words of one name
 _PARTS = re.compile(r"[^\W_]+")
@@ -60,12 +61,18 @@ def redacted_facts(spec: TemplateSpec, recipient: Recipient, find: Find, kept: C
     if not spec.redacted:
         return {}
     known = known_values(recipient, {name: fact.to_model for name, fact in spec.facts.items()})
-    words = {name: clean(value) for name in spec.redacted if isinstance(value := recipient.facts.get(name), str)}
+    words = {name: _beginning(value) for name in spec.redacted if isinstance(value := recipient.facts.get(name), str)}
     return {
         name: shorten(redact(text, known, find, kept), spec.facts[name].max_chars)
         for name, text in words.items()
         if text
     }
+
+
+def _beginning(text: str) -> str:
+    """Clean, and of a long text the first whole words."""
+    text = clean(text[: 2 * _LOOKED_AT])
+    return text if len(text) <= _LOOKED_AT else text[:_LOOKED_AT].rpartition(" ")[0]
 
 
 @functools.lru_cache(maxsize=256)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import re
+import time
 from collections.abc import Mapping
 
 import pytest
@@ -112,6 +113,15 @@ def test_half_an_address_is_never_quoted() -> None:
 
     assert len(text) <= 60
     assert "somebody" not in text
+
+
+@pytest.mark.parametrize("text", ["1" * 10**6, "a" * 10**6, "1 " * 10**6, "A " * 10**6, "@ " * 10**6])
+def test_a_million_characters_take_no_longer_than_a_thousand(text: str) -> None:
+    """What a text's length costs is bounded; nothing after it is shown."""
+    started = time.process_time()
+
+    assert len(quoted(f"help {text}")) <= 60
+    assert time.process_time() - started < 2
 
 
 NAMES = st.text(st.characters(categories=["Lu", "Ll", "Lo"], include_characters="-' "), min_size=3, max_size=20).filter(
