@@ -488,15 +488,16 @@ def writer_requests(
             if not (template.spec.slots if policy.mode == "assisted" else template.letters):
                 continue
             values = prepare_facts(template.name, template.spec.facts, message.facts)
+            # What a user wrote is that user's own: such a request is made for each.
+            pattern = None if template.spec.redacted else pattern_of(message, template.spec, values)
+            if pattern is None or (key := key_of_pattern.get(pattern)) is None:
+                request = _request(message, policy, template, values, patterns)
+                key = request.key
+                requests.setdefault(key, request)
+                if pattern is not None:
+                    key_of_pattern[pattern] = key
         except InputError:
             continue  # the same error is reported when the draft itself is tried
-        pattern = None if template.spec.redacted else pattern_of(message, template.spec, values)
-        if pattern is None or (key := key_of_pattern.get(pattern)) is None:
-            request = _request(message, policy, template, values, patterns)
-            key = request.key
-            if pattern is not None:  # what a user wrote is that user's own
-                key_of_pattern[pattern] = key
-            requests.setdefault(key, request)
         key_of[message.message_id] = key
     return key_of, requests
 
