@@ -55,6 +55,15 @@ class Policy(Protocol):
     def mode(self) -> Mode: ...
     @property
     def legal_basis(self) -> str: ...
+    @property
+    def locales(self) -> Fallback: ...
+
+
+class Fallback(Protocol):
+    """Which locale serves those whose own has no text."""
+
+    @property
+    def fallback(self) -> str: ...
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -146,10 +155,17 @@ class Batch:
 def writer_request(
     message: PlannedMessage, policy: Policy, template: Template, patterns: Find | None = None
 ) -> WriterRequest:
-    """What a model may know about this message. Raises InputError where the facts do not fit the template, or are to be redacted
-    and nobody says how personal data looks."""
-    values = prepare_facts(template.name, template.spec.facts, message.facts)
-    return _request(message, policy, template, values, patterns)
+    """What a model may know about this message, in the words of its locale. Raises InputError where the facts do not fit the
+    template, or are to be redacted and nobody says how personal data looks."""
+    locale = locale_of(message, policy, template)
+    template = template.in_locale(locale)
+    values = prepare_facts(template.name, template.spec.facts, message.facts, locale)
+    return _request(message, policy, template, values, locale, patterns)
+
+
+def locale_of(message: PlannedMessage, policy: Policy, template: Template) -> str:
+    """The locale that a message is written in: the person's, its language's, the policy's fallback, the template's first."""
+    return pick_locale(message.locale, template.spec.locales, policy.locales.fallback)
 
 
 def _request(
@@ -157,6 +173,7 @@ def _request(
     policy: Policy,
     template: Template,
     values: Mapping[str, str | float | None],
+    locale: str,
     patterns: Find | None,
 ) -> WriterRequest:
     spec = template.spec
@@ -170,7 +187,7 @@ def _request(
         campaign_id=message.campaign_id,
         variant=message.variant,
         campaign_title=policy.title,
-        locale=pick_locale(message.locale, spec.locales),
+        locale=locale,
         tone=spec.tone,
         template_version=content_hash(letters) if letter else template.version,
         slots=letter.slots() if letter else spec.slots,
@@ -206,6 +223,8 @@ def draft(
     template mode; a problem with it falls back to the deterministic words and says why. `result_hashes` are its `hashes_of`,
     where the caller has them already.
     """
+    locale = locale_of(message, policy, template)
+    template = template.in_locale(locale)
     is_transactional = policy.legal_basis == "transactional"
     if not is_transactional and not unsubscribe_url:
         raise InputError(f"{message.campaign_id}: unsubscribe_url: found nothing, allowed: an https address")
@@ -225,7 +244,7 @@ def draft(
     reason, rendered = None, None
     if policy.mode != "template":
         into = _written_into(template, policy.mode, result)
-        reason, rendered = _written(message, into, context, result)
+        reason, rendered = _written(message, into, context, result, locale)
         if into is not None and rendered is not None and result is not None and result.slots is not None:
             recipe |= {"template": into.version, **(result_hashes or hashes_of(result))}
     mode: Mode = "template" if rendered is None else policy.mode
@@ -235,7 +254,7 @@ def draft(
         mode=mode,
         mode_asked=policy.mode,
         fallback_reason=reason,
-        locale=pick_locale(message.locale, template.spec.locales),
+        locale=locale,
         subject=rendered.subject,
         preheader=rendered.preheader,
         html=rendered.html,
@@ -285,7 +304,7 @@ def judged(
     grounds = Grounds(
         locale=request.locale,
         facts=request.facts,
-        own_words=f"{own_words(template)}\n{request.consulted.grounds}",
+        own_words=f"{own_words(template.in_locale(request.locale))}\n{request.consulted.grounds}",
         phrases=looked_for,
         prompt=result.prompt.decode(errors="replace"),
     )
@@ -339,7 +358,7 @@ def _written_into(template: Template, mode: Mode, result: WriterResult | None) -
 
 
 def _written(
-    message: PlannedMessage, template: Template | None, context: Context, result: WriterResult | None
+    message: PlannedMessage, template: Template | None, context: Context, result: WriterResult | None, locale: str
 ) -> tuple[str | None, Rendered | None]:
     """Either the reason to fall back, or the mail with the model's words in it."""
     if template is None:
@@ -349,8 +368,8 @@ def _written(
     if result.slots is None:
         return result.failure or "malformed", None
     spec = template.spec
-    values = prepare_facts(template.name, spec.facts, message.facts)
-    filled = {name: fill(text.strip(), values) for name, text in result.slots.items() if name != CTA_ID}
+    values = prepare_facts(template.name, spec.facts, message.facts, locale)
+    filled = {name: fill(text.strip(), values, locale) for name, text in result.slots.items() if name != CTA_ID}
     if any(len(text) > spec.slots[name].max_chars for name, text in filled.items()):
         return OVER_LENGTH, None  # a long name can push a fitting text over its limit
     rendered = template.render(message.facts, filled, context)
@@ -422,7 +441,7 @@ def draft_in_groups(
                 failures[message.message_id] = str(error)
                 continue
             drafts.append(made)
-            _add_artifacts(artifacts, made, template, result)
+            _add_artifacts(artifacts, made, template.in_locale(made.locale), result)
         yield Batch(tuple(drafts), failures, artifacts, () if start else tuple(answers))
 
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 
 from dagster_project.lifecycle.guards.reading import PLACEHOLDER, Finding, Grounds, Passage
 from dagster_project.lifecycle.redaction import TOKEN
-from dagster_project.lifecycle.template import display
+from dagster_project.lifecycle.template import SOURCE_LOCALE, display
 
 CODES = ("unknown_placeholder", "missing_placeholder")
 
@@ -31,6 +31,6 @@ def find(passage: Passage, grounds: Grounds) -> Iterator[Finding]:
         yield Finding("missing_placeholder", passage.name, end, end, f"{{{{{name}}}}} is missing")
 
 
-def fill(text: str, values: Mapping[str, str | float | None]) -> str:
+def fill(text: str, values: Mapping[str, str | float | None], locale: str = SOURCE_LOCALE) -> str:
     """Each placeholder replaced once by its value; what a value itself contains is never looked at again."""
-    return PLACEHOLDER.sub(lambda match: display(values[match[1]] or ""), text)
+    return PLACEHOLDER.sub(lambda match: display(values[match[1]] or "", locale), text)

@@ -143,7 +143,7 @@ class Grounds:
     @functools.cached_property
     def known(self) -> str:
         """Every fact and the author's words as one folded text, a line each."""
-        said = [display(value) for value in self.facts.values() if value is not None]
+        said = [display(value, self.locale) for value in self.facts.values() if value is not None]
         return unicodedata.normalize("NFKC", "\n".join([*said, self.own_words])).casefold()
 
     @functools.cached_property
