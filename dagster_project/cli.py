@@ -33,7 +33,9 @@ campaigns_app = typer.Typer()
 app.add_typer(campaigns_app, name="campaigns")
 knowledge_app = typer.Typer(help="What writers of mails may look up.", no_args_is_help=True)
 app.add_typer(knowledge_app, name="knowledge")
-translations_app = typer.Typer(help="What templates say in other languages, as gettext catalogues.", no_args_is_help=True)
+translations_app = typer.Typer(
+    help="What templates say in other languages, as gettext catalogues.", no_args_is_help=True
+)
 app.add_typer(translations_app, name="translations")
 inbox_app = typer.Typer(help="The in-app inbox that the product's pages ask.", no_args_is_help=True)
 app.add_typer(inbox_app, name="inbox")

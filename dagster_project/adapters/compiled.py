@@ -74,7 +74,11 @@ class CompiledTemplate:
         self._text = Expression(text, f"{name}/{TEXT_BODY}", is_html=False, fixed=fixed, language=language)
         self._no_slots: dict[str, str | None] = dict.fromkeys(spec.slots)
         used_layouts = {file: layouts[file] for file in (html_layout, text_layout)}
-        parts = {**{file: sources[file] for file in (*FILES, WORDS) if file in sources}, **used_layouts, COMPILED: compiled}
+        parts = {
+            **{file: sources[file] for file in (*FILES, WORDS) if file in sources},
+            **used_layouts,
+            COMPILED: compiled,
+        }
         self.parts: Mapping[str, Part] = {file: Part(content.encode()) for file, content in sorted(parts.items())}
         self.version = content_hash({file: part.hash for file, part in self.parts.items()})
         self.layout_hash = content_hash({file: self.parts[file].hash for file in used_layouts})
@@ -103,9 +107,7 @@ class CompiledTemplate:
 
         Raises InputError when a fact has the wrong type, a required one is null, or a null one would be printed.
         """
-        values: dict[str, object] = dict(
-            prepare_facts(self.name, self.spec.facts, facts, self.language.locale)
-        )
+        values: dict[str, object] = dict(prepare_facts(self.name, self.spec.facts, facts, self.language.locale))
         values |= {
             "sender_name": context.sender_name,
             "postal_address": context.postal_address,

@@ -122,11 +122,9 @@ class Authored:
         letters = self._letters(name, spec, sources, catalogue, language, layouts)
         has_own = any(per_locale(file, locale) in self._sources for file in _WORDED)
         is_checked = catalogue is not None and not has_own
-        return CompiledTemplate(
-            name, spec, sources, layouts, letters, language, self._compiled, is_checked=is_checked
-        )
+        return CompiledTemplate(name, spec, sources, layouts, letters, language, self._compiled, is_checked=is_checked)
 
-    def _letters(  # noqa: PLR0913  what a compiled template is made of
+    def _letters(
         self,
         name: str,
         spec: TemplateSpec,

@@ -224,9 +224,13 @@ def extremes(spec: TemplateSpec) -> dict[str, dict[str, object]]:
     """The longest facts, and the shortest: every optional fact null, the others small."""
     samples: dict[str, dict[str, object]] = {"longest": {}, "shortest": {}}
     for name, fact in spec.facts.items():
-        longest = {"text": "W" * fact.max_chars, "number": 999_999, "date": "2026-09-30", "percent": 0.9999, "money": 999_999.99}[
-            fact.type
-        ]
+        longest = {
+            "text": "W" * fact.max_chars,
+            "number": 999_999,
+            "date": "2026-09-30",
+            "percent": 0.9999,
+            "money": 999_999.99,
+        }[fact.type]
         samples["longest"][name] = longest
         shortest = {"text": "a", "number": 0, "date": "2026-05-01", "percent": 0, "money": 0}[fact.type]
         samples["shortest"][name] = shortest if fact.required else None

@@ -80,7 +80,9 @@ class Translator:
         kinds = _plural_forms(to)
         keys = {f"m{number}": message for number, message in enumerate(messages)}
         fields: dict[str, Any] = {name: (list[str] if each.many else str, ...) for name, each in keys.items()}
-        schema: type[BaseModel] = create_model("Translations", __config__=ConfigDict(extra="forbid", strict=True), **fields)
+        schema: type[BaseModel] = create_model(
+            "Translations", __config__=ConfigDict(extra="forbid", strict=True), **fields
+        )
         question = {
             "locale": to.locale,
             "plural_forms": kinds,
@@ -119,7 +121,9 @@ def _plural_forms(to: Language) -> list[str]:
     rule, numbers = form_of(to.plural), {}
     for count in _COUNTS:
         numbers.setdefault(rule(count), []).append(str(count))
-    return [f"{', '.join(said[:_EXAMPLES])}{' …' if len(said) > _EXAMPLES else ''}" for _, said in sorted(numbers.items())]
+    return [
+        f"{', '.join(said[:_EXAMPLES])}{' …' if len(said) > _EXAMPLES else ''}" for _, said in sorted(numbers.items())
+    ]
 
 
 def _question(message: Message) -> Mapping[str, object]:

@@ -254,7 +254,9 @@ def question(request: WriterRequest) -> str:
             "campaign": request.campaign_title,
             "tone": request.tone,
             "locale": request.locale,
-            "facts": {name: display(value, request.locale) for name, value in request.facts.items() if value is not None},
+            "facts": {
+                name: display(value, request.locale) for name, value in request.facts.items() if value is not None
+            },
             "ranges": dict(request.ranges),
             **({"quoted": dict(request.quoted)} if request.quoted else {}),
             "placeholders": [f"{{{{{name}}}}}" for name in request.placeholders],

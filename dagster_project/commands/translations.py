@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from babel.messages.catalog import Catalog
-from babel.messages.catalog import Message as Entry
-
 from dagster_project.adapters.catalogues import (
-    DRAFTED,
     FOLDER,
     TEMPLATE,
-    forms,
+    counts,
+    flaws,
     merged,
+    missing,
+    put_draft,
     read,
     shown,
     template,
@@ -76,7 +75,7 @@ def update(home: Home) -> dict[str, Any]:
         path = _folder(home) / f"{locale}.po"
         catalog = merged(path, pot)
         path.write_bytes(written(catalog))
-        answer["locales"][locale] = _counts(catalog)
+        answer["locales"][locale] = counts(catalog)
     return answer
 
 
@@ -85,14 +84,14 @@ def check(home: Home) -> dict[str, Any]:
     library, answer = home.templates, {"locales": {}, "problems": translation_problems(home)}
     for locale in locales_of(library):
         path = _folder(home) / f"{locale}.po"
-        answer["locales"][locale] = _counts(read(path)) if path.exists() else {}
+        answer["locales"][locale] = counts(read(path)) if path.exists() else {}
     return answer
 
 
 def translation_problems(home: Home) -> list[str]:
     """Locales that are offered and not wholly translated, and what the back-checks say of each reviewed translation."""
-    library = home.templates
-    found = []
+    library, found = home.templates, []
+    messages = distinct(all_messages(library))
     for locale in locales_of(library):
         lacking: dict[str, str] = {}
         for authored in library.authored.values():
@@ -106,8 +105,7 @@ def translation_problems(home: Home) -> list[str]:
             )
         path = _folder(home) / f"{locale}.po"
         if path.exists():
-            catalog = read(path)
-            found += [line for _, lines in _flawed(catalog, path, all_messages(library)) for line in lines]
+            found += flaws(path, messages)
     return found
 
 
@@ -123,7 +121,9 @@ def draft(home: Home, locale: str) -> dict[str, Any]:
         calls=home.settings.model_calls_per_run,
     )
     if translator is None:
-        raise InputError("translations draft: found no OPENAI_API_KEY and no OPENAI_BASE_URL, allowed: a model that can be asked")
+        raise InputError(
+            "translations draft: found no OPENAI_API_KEY and no OPENAI_BASE_URL, allowed: a model that can be asked"
+        )
     if locale not in locales_of(home.templates):
         offered = ", ".join(locales_of(home.templates)) or "none"
         raise InputError(f"--locale {locale}: no template offers it; allowed are {offered}")
@@ -132,52 +132,21 @@ def draft(home: Home, locale: str) -> dict[str, Any]:
     catalog = merged(path, template(messages))
     language = Language(locale, catalog.plural_expr)
     of = distinct(messages)
-    missing = [of[_one(entry)] for entry in catalog if entry.id and not any(forms(entry.string)) and _one(entry) in of]
-    answers = translator.translate(missing, language)
+    asked = [of[words] for words in missing(catalog)]
+    answers = translator.translate(asked, language)
     found = 0
     for message, words in answers.items():
-        entry = catalog[message.one]
-        if entry is None:
-            continue
         said = problems(message, words, language)
-        entry.string = tuple(words) if message.many else words[0]
-        entry.flags.add("fuzzy")
-        entry.user_comments = [DRAFTED, *said]
+        put_draft(catalog, message, words, said)
         found += bool(said)
     path.write_bytes(written(catalog))
     return {
         "file": shown(path.name),
-        "asked": len(missing),
+        "asked": len(asked),
         "drafted": len(answers),
         "objected_to": found,
         "failures": translator.failures,
-        **_counts(catalog),
-    }
-
-
-def _flawed(catalog: Catalog, path: Path, messages: Sequence[Message]) -> Iterator[tuple[Entry, list[str]]]:
-    language = Language(path.stem, catalog.plural_expr)
-    of = distinct(messages)
-    for entry in catalog:
-        message = of.get(_one(entry)) if entry.id else None
-        if message is None or entry.fuzzy or not any(forms(entry.string)):
-            continue
-        if said := problems(message, forms(entry.string), language):
-            line = f":{entry.lineno}" if entry.lineno else ""
-            yield entry, [f"{shown(path.name)}{line}: {message.one!r}: {one}" for one in said]
-
-
-def _one(entry: Entry) -> str:
-    return entry.id if isinstance(entry.id, str) else entry.id[0]
-
-
-def _counts(catalog: Catalog) -> dict[str, int]:
-    entries = [entry for entry in catalog if entry.id]
-    return {
-        "messages": len(entries),
-        "translated": sum(not entry.fuzzy and all(forms(entry.string)) for entry in entries),
-        "fuzzy": sum(entry.fuzzy for entry in entries),
-        "missing": sum(not any(forms(entry.string)) for entry in entries),
+        **counts(catalog),
     }
 
 

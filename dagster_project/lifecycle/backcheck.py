@@ -12,7 +12,10 @@ from dagster_project.lifecycle.translation import PLACEHOLDER, Language, Message
 
 _COUNTS = range(201)  # enough to meet every plural form of every language that CLDR has
 _NUMBER = re.compile(r"\d+(?:[.,\u00a0\u202f]\d+)*")
-_MOST_GROWTH, _GROWTH_OF_A_WORD = 2, 16  # French and German need a third more than English, a single word up to three times
+_MOST_GROWTH, _GROWTH_OF_A_WORD = (
+    2,
+    16,
+)  # French and German need a third more than English, a single word up to three times
 
 
 def problems(message: Message, words: Sequence[str], to: Language) -> list[str]:

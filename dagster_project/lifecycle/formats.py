@@ -45,9 +45,7 @@ def percent(share: float, locale: str) -> str:
     """0.125 is 12.5% in English and 12,5 % in German, with a space that doesn't break."""
     from babel.numbers import format_percent
 
-    return _visible(
-        format_percent(round(share, _MOST_DECIMALS + 2), locale=_name(locale), decimal_quantization=False)
-    )
+    return _visible(format_percent(round(share, _MOST_DECIMALS + 2), locale=_name(locale), decimal_quantization=False))
 
 
 @functools.lru_cache(maxsize=_REMEMBERED)

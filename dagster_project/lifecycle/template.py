@@ -160,7 +160,9 @@ class TemplateSpec(_Strict):
     """template.yml: what the files beside it may use."""
 
     layout: Name = "default"
-    locales: Annotated[tuple[LocaleName, ...], Field(min_length=1)] = (SOURCE_LOCALE,)  # the first is that of the files' own words
+    locales: Annotated[tuple[LocaleName, ...], Field(min_length=1)] = (
+        SOURCE_LOCALE,
+    )  # the first is that of the files' own words
     tone: Line
     why: Line = Field(description="the footer's sentence on why this person gets this mail")
     facts: Mapping[Name, FactSpec] = Field(default_factory=dict)

@@ -20,6 +20,7 @@ from werkzeug import Request, Response
 from dagster_project.adapters.templates import load_phrases, load_templates
 from dagster_project.adapters.writer import Writer, load_prompt, open_writer
 from dagster_project.lifecycle.budget import Budget
+from dagster_project.lifecycle.campaign import Locales
 from dagster_project.lifecycle.drafting import Batch, WriterRequest, WriterResult, draft_all
 from dagster_project.lifecycle.errors import InputError
 from dagster_project.lifecycle.message import Mode, PlannedMessage, content_hash
@@ -344,6 +345,7 @@ class Policy:
     title: str = "Come back"
     mode: Mode = "assisted"
     legal_basis: str = "consent"
+    locales: Locales = dataclasses.field(default_factory=lambda: Locales(fallback="en"))
 
 
 FIRST, COMPANY, ADDRESS = "Anastasija-Zyx", "Quuxbury Holdings", "anastasija.zyx@mail.example"

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 
 import pytest
 
+from dagster_project.lifecycle.campaign import Locales
 from dagster_project.lifecycle.drafting import (
     FAILURES,
     Batch,
@@ -49,6 +50,10 @@ class FakeTemplate:
     letters: Mapping[str, FakeTemplate] = dataclasses.field(default_factory=dict)
     layout_hash: str = content_hash({"layouts/default.txt.j2": Part(b"layout").hash})
 
+    def in_locale(self, locale: str) -> FakeTemplate:
+        assert locale in self.spec.locales
+        return self
+
     @property
     def parts(self) -> Mapping[str, Part]:
         return {"body.txt.j2": Part(b"body"), "layouts/default.txt.j2": Part(b"layout")}
@@ -71,6 +76,7 @@ class FakePolicy:
     title: str = "Say hello"
     mode: Mode = "template"
     legal_basis: str = "consent"
+    locales: Locales = dataclasses.field(default_factory=lambda: Locales(fallback="en"))
 
 
 def message(number: int = 1, **changes: object) -> PlannedMessage:

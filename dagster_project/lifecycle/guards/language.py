@@ -30,7 +30,9 @@ _SCRIPTS = {
 _LATIN_LANGUAGES = ("en", "de", "fr", "es", "it", "pt", "nl")
 _OWN_SHARE = 0.5  # of letters: the rest are names
 _FEWEST_LETTERS = 12
-_FEWEST_FOREIGN_WORDS = 3  # fewer are names: a Japanese welcome to Ledgerline has twice as many letters of that as of its own
+_FEWEST_FOREIGN_WORDS = (
+    3  # fewer are names: a Japanese welcome to Ledgerline has twice as many letters of that as of its own
+)
 _FEWEST_WORDS = 7  # below, names and borrowed words decide: py3langid calls "Team-Einladung senden" English
 _CERTAIN = 0.9
 
