@@ -22,7 +22,16 @@ from dagster_project.lifecycle.errors import InputError
 from dagster_project.lifecycle.formats import is_right_to_left
 from dagster_project.lifecycle.guards.reading import language_of
 from dagster_project.lifecycle.template import SUBJECT_MAX_CHARS, TemplateSpec, canonical
-from dagster_project.lifecycle.translation import SOURCE, Catalogue, Language, Message, isolated, messages, translated
+from dagster_project.lifecycle.translation import (
+    SOURCE,
+    Catalogue,
+    Language,
+    Message,
+    isolated,
+    messages,
+    translated,
+    unmarked,
+)
 
 FONTS = "layouts/fonts.yml"
 LABEL_MAX_CHARS, PREHEADER_MAX_CHARS = 40, 110
@@ -67,36 +76,53 @@ class Authored:
         of one language, or falls back as a whole."""
         self.name, self._sources, self._shared = name, sources, shared
         self.declared = spec.locales
-        self._language = Language(spec.locales[0], SOURCE.plural)
-        offered = tuple(locale for locale in spec.locales if not self._lacks(spec, locale))
+        self._spec, self._language = spec, Language(spec.locales[0], SOURCE.plural)
+        offered = tuple(locale for locale in spec.locales if not self.untranslated(locale))
         self._spec = spec.model_copy(update={"locales": offered})
         self._compiled = functools.cache(self._compile)
 
-    def _lacks(self, spec: TemplateSpec, locale: str) -> list[Message]:
-        if locale == spec.locales[0]:
-            return []
-        catalogue = self._shared.catalogues.get(locale)
-        said = self._messages(spec, locale)
-        return said if catalogue is None else catalogue.missing(said)
-
     def untranslated(self, locale: str) -> list[Message]:
         """What a locale of the spec has no reviewed translation of."""
-        return self._lacks(self._spec, locale)
+        if locale == self._language.locale:
+            return []
+        catalogue = self._shared.catalogues.get(locale)
+        said = self._messages(locale)
+        return said if catalogue is None else catalogue.missing(said)
 
     def messages(self) -> list[Message]:
         """All that is to be translated, in the order of the files."""
-        return self._messages(self._spec, None)
+        return self._messages(None)
 
-    def _messages(self, spec: TemplateSpec, locale: str | None) -> list[Message]:
+    def unmarked(self) -> list[str]:
+        """One line for each place whose words no translator is given; none where the template has one language."""
+        if len(self.declared) == 1:
+            return []
+        files = {f"{self.name}/{file}": self._sources[file] for file in _WORDED}
+        files |= {f"templates/{file}": text for file, text in self._layouts()}
+        files |= {f"templates/letter/{file}": text for file, text in self._letter_files()}
+        return [
+            f"{file}:{line}: found {words[:40]!r} outside {{% trans %}}, allowed: marked words, since the template has "
+            f"{len(self.declared)} locales"
+            for file, text in files.items()
+            for line, words in unmarked(text)
+        ]
+
+    def _layouts(self) -> list[tuple[str, str]]:
+        layouts = self._shared.layouts.items()
+        return [(file, text) for file, text in layouts if file.split("/")[1].split(".")[0] == self._spec.layout]
+
+    def _letter_files(self) -> list[tuple[str, str]]:
+        return list(self._shared.letter.items()) if self._spec.letter else []
+
+    def _messages(self, locale: str | None) -> list[Message]:
         """Those of the files that are used in a locale; None: of the files that are translated."""
-        found = list(_of_spec(spec, f"{self.name}/{SPEC}"))
+        found = list(_of_spec(self._spec, f"{self.name}/{SPEC}"))
         for file in _WORDED:
             used = per_locale(file, locale) if locale and per_locale(file, locale) in self._sources else file
             found += _of_file(self._sources[used], f"{self.name}/{used}")
-        for file, text in self._shared.layouts.items():
-            if file.split("/")[1].split(".")[0] == spec.layout:
-                found += _of_file(text, f"templates/{file}")
-        for file, text in self._shared.letter.items() if spec.letter else ():
+        for file, text in self._layouts():
+            found += _of_file(text, f"templates/{file}")
+        for file, text in self._letter_files():
             found += _of_file(text, f"templates/letter/{file}")
         return found
 

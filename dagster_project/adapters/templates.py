@@ -194,9 +194,10 @@ def check(
     for campaign_id, required in sorted(policies_facts.items()):
         if campaign_id not in library.campaigns:
             problems.append(f"templates/emails/{campaign_id}: found no such folder, allowed: one per campaign")
-        for (campaign, _), template in sorted(library.templates.items()):
+        for (campaign, variant), template in sorted(library.templates.items()):
             if campaign != campaign_id:
                 continue
+            problems += library.authored[campaign, variant].unmarked()
             problems += _check_facts(template, required)
             for locale in template.spec.locales:
                 try:

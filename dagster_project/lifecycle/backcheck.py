@@ -42,6 +42,8 @@ def _of_form(message: Message, form: str, number: int, to: Language) -> Iterator
         yield f"found {extra[0]} in {form!r}, allowed: the author's numbers"
     if lost := sorted(_numbers(message.many or message.one) - told):
         yield f"found no {lost[0]} in {form!r}, allowed: the author's numbers"
+    if mark := re.search(r"[{}]", form):
+        yield f"found {mark[0]} in {form!r}, allowed: words and placeholders"
     bound = message.max_chars or _MOST_GROWTH * len(message.many or message.one) + _GROWTH_OF_A_WORD
     if len(form) > bound:
         yield f"found {len(form)} characters in {form!r}, allowed: {bound}"

@@ -30,6 +30,10 @@ _NAME = re.compile(r"[a-z][a-z0-9_]*")
 _TAG = re.compile(r"<[^>]*>")
 _BETWEEN = re.compile(r"(?<=%\}) (?=\{%)")  # the blank between two sentences
 _JINJA = re.compile(r"\{\{|\}\}|\{%|%\}|\{#|#\}")
+_SPAN = re.compile(r"\{\{.*?\}\}|\{%.*?%\}", re.DOTALL)
+_CONSTANT = re.compile(r"(?<!\[)[\"']([^\"']*[^\W\d_][^\"']*)[\"']")  # a name in brackets is a slot
+_UNREAD = re.compile(r"<mj-head>.*?</mj-head>|\{\{.*?\}\}|\{%.*?%\}|\{#.*?#\}|\[\[.*?\]\]|<[^>]*>|&\w+;", re.DOTALL)
+_LETTER = re.compile(r"[^\W\d_]")
 # What isn't isolated: statements, tags with their attributes, the document's title; and among the values the author's own words.
 _IN_TURN = re.compile(r"<mj-(?:title|preview)>.*?</mj-(?:title|preview)>|\{%.*?%\}|<[^>]*>|\{\{.*?\}\}", re.DOTALL)
 _OWN = re.compile(r"\{\{-?\s*(?:cta\.|slots\b|why\b)")
@@ -115,6 +119,19 @@ def isolated(source: str) -> str:
         return f"<bdi>{match[0]}</bdi>" if match[0].startswith("{{") and not _OWN.match(match[0]) else match[0]
 
     return _IN_TURN.sub(isolate, source)
+
+
+def unmarked(source: str) -> list[tuple[int, str]]:
+    """Line and words of what a reader reads and no mark is around: it would be the same in every language."""
+    rest = _TRANS.sub(lambda found: "\n" * found[0].count("\n"), source)
+    found = [
+        (rest.count("\n", 0, span.start()) + 1, constant[1])
+        for span in _SPAN.finditer(rest)
+        for constant in _CONSTANT.finditer(span[0])
+    ]
+    blank = _UNREAD.sub(lambda match: "\n" * match[0].count("\n"), rest)
+    found += [(line, words.strip()) for line, words in enumerate(blank.splitlines(), 1) if _LETTER.search(words)]
+    return sorted(found)
 
 
 def placeholders(words: str) -> frozenset[str]:
