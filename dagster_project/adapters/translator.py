@@ -28,7 +28,7 @@ _TIMES = 4  # the timeout of a slot's few words, for twenty messages at once
 
 
 def open_translator(
-    *, key: SecretStr | None, base_url: str | None, model: str, timeout_seconds: float, prompts: Path, calls: int
+    *, key: SecretStr | None, base_url: str | None, model: str, timeout_seconds: float, prompts: Path, calls: int | None
 ) -> Translator | None:
     """A translator for one run, or None where neither key nor base URL is set."""
     secret = key.get_secret_value() if key else ""
@@ -52,7 +52,7 @@ def open_translator(
 class Translator:
     """Asks for some messages per call, in their order. `failures` counts the calls that gave nothing, by name."""
 
-    def __init__(self, client: OpenAI, prompt: str, model: str, calls: int) -> None:
+    def __init__(self, client: OpenAI, prompt: str, model: str, calls: int | None) -> None:
         self._client, self._prompt, self._model, self._calls = client, prompt, model, calls
         self.failures: dict[str, int] = {}
 
@@ -61,7 +61,7 @@ class Translator:
         found: dict[Message, tuple[str, ...]] = {}
         in_a_row = made = 0
         for start in range(0, len(messages), _AT_ONCE):
-            if in_a_row >= _FAILURES or made >= self._calls:
+            if in_a_row >= _FAILURES or (self._calls is not None and made >= self._calls):
                 self._failed("not_asked")
                 continue
             some = messages[start : start + _AT_ONCE]

@@ -52,13 +52,14 @@ def test_nothing_that_is_formatted_holds_a_character_that_nobody_sees(value: flo
 
 def test_facts_are_words_of_the_locale() -> None:
     """Dates, percentages and money at once, numbers where they are printed, and known values by the spec's words."""
-    specs = {
-        "on": FactSpec(type="date"),
-        "share": FactSpec(type="percent"),
-        "price": FactSpec(type="money", currency="EUR"),
-        "seats": FactSpec(type="number"),
-        "feature": FactSpec(type="text", values={"reports": "Berichte"}),
+    said = {
+        "on": {"type": "date"},
+        "share": {"type": "percent"},
+        "price": {"type": "money", "currency": "EUR"},
+        "seats": {"type": "number"},
+        "feature": {"type": "text", "values": {"reports": "Berichte"}},
     }
+    specs = {name: FactSpec.model_validate(spec) for name, spec in said.items()}
     facts = {"on": "2026-03-02", "share": 0.5, "price": 9.5, "seats": 1200, "feature": "reports"}
 
     assert prepare_facts("f", specs, facts, "de") == {
