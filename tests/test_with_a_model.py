@@ -31,7 +31,7 @@ class Model:
 
     def __init__(self, server: HTTPServer) -> None:
         self.received: list[bytes] = []
-        self.write: Write = lambda slot, tokens: well_in(self.locale)(slot, tokens)
+        self.write: Write | None = None  # how the locales that are attacked are answered; None: well
         self.status = 200
         self.pattern = ""  # of the call that is being answered: one at a time
         self.locale = ""  # and the one that it asks for
@@ -45,7 +45,7 @@ class Model:
             {key: asked[key] for key in ("campaign", "locale", "facts", "ranges", "placeholders")}
         )
         self.locale = asked["locale"]
-        write = self.write if self.locale in ATTACKED else well_in(self.locale)
+        write = self.write if self.write and self.locale in ATTACKED else well_in(self.locale)
         words = {name: write(name, slot["must_use"]) for name, slot in asked["slots"].items()}
         choice = {"index": 0, "finish_reason": "stop", "message": {"role": "assistant", "content": json.dumps(words)}}
         body = {

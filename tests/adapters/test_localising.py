@@ -14,7 +14,7 @@ import pytest
 from dagster_project.adapters.compiled import COMPILED, WORDS, CompiledTemplate
 from dagster_project.adapters.templates import Library, check, extremes, load_phrases, load_templates
 from dagster_project.lifecycle.campaign import Locales
-from dagster_project.lifecycle.drafting import draft_all, template_artifacts
+from dagster_project.lifecycle.drafting import Batch, WriterResult, draft_all, template_artifacts
 from dagster_project.lifecycle.errors import InputError
 from dagster_project.lifecycle.formats import is_right_to_left
 from dagster_project.lifecycle.guards.characters import find as hidden_characters
@@ -226,26 +226,51 @@ class Policy:
     locales: Locales = dataclasses.field(default_factory=lambda: Locales(fallback="fr-CA"))
 
 
+def drafted(
+    library: Library, campaign: str, locale: str | None, facts: dict[str, object], slots: dict[str, str] | None = None
+) -> Batch:
+    """One person's draft, in the words of the template or of a model that wrote these slots."""
+    planned = PlannedMessage(
+        message_id="m", campaign_id=campaign, user_id="u", account_id=None, occurrence_key="once", decision_id="d",
+        policy_hash="p", message_type="product_tips", channel="email", variant="default", locale=locale,
+        email="u@mail.example", facts=facts, send_after=None, send_before=None,
+    )  # fmt: skip
+    return draft_all(
+        [planned],
+        policies={campaign: Policy(mode="assisted" if slots else "template")},
+        template_of=library.get,
+        sender_name="Ledgerline",
+        postal_address="Street 1",
+        unsubscribe_url=lambda _: "https://mail.ledgerline.example/u/1",
+        phrases=load_phrases(ROOT / "templates"),
+        write=(lambda requests: [WriterResult(slots=slots) for _ in requests]) if slots else None,
+    )
+
+
+def test_a_model_s_words_are_filled_and_judged_in_the_mail_s_locale(root: Path) -> None:
+    """Numbers as the locale writes them; it may repeat what that locale's own words say, and not what another's do."""
+    slots = {"opening": "Das ist {{weeks_away}} Wochen her.", "invitation": "Schauen Sie doch wieder einmal vorbei."}
+    (made,) = drafted(shipped(), "winback", "de", {"weeks_away": 1200}, slots).drafts
+    assert (made.mode, made.locale) == ("assisted", "de")
+    assert "Das ist 1.200 Wochen her." in made.text
+
+    edit(
+        root / "locales" / "de.po",
+        "Danke, dass Sie Ihr Team zu Ledgerline gebracht haben.",
+        "Ledgerline ist kostenlos.",
+    )
+    slots = {"opening": "Für Ihr Team ist es kostenlos.", "nudge": "Sehen Sie sich in Ruhe um."}
+    said = [drafted(load_templates(each), "welcome", "de", {}, slots).drafts[0] for each in (root, ROOT / "templates")]
+    assert [(one.mode, one.fallback_reason) for one in said] == [("assisted", None), ("template", "guard:claim")]
+
+
 @pytest.mark.parametrize(
     ("asked", "said"), [("de-AT", "de"), ("pt-BR", "fr"), (None, "fr"), ("ar_EG", "ar"), ("JA-jp", "ja")]
 )
 def test_a_person_gets_their_locale_else_its_language_else_the_policy_s_fallback(asked: str | None, said: str) -> None:
     """The draft says which, and its recipe is of that version."""
     library = shipped()
-    planned = PlannedMessage(
-        message_id="m", campaign_id="welcome", user_id="u", account_id=None, occurrence_key="once", decision_id="d",
-        policy_hash="p", message_type="product_tips", channel="email", variant="default", locale=asked,
-        email="u@mail.example", facts={"first_name": "Ana"}, send_after=None, send_before=None,
-    )  # fmt: skip
-    batch = draft_all(
-        [planned],
-        policies={"welcome": Policy()},
-        template_of=library.get,
-        sender_name="Ledgerline",
-        postal_address="Street 1",
-        unsubscribe_url=lambda _: "https://mail.ledgerline.example/u/1",
-        phrases={},
-    )
+    batch = drafted(library, "welcome", asked, {"first_name": "Ana"})
     (made,) = batch.drafts
 
     assert made.locale == said
