@@ -506,11 +506,13 @@ def writer_requests(
             template = template_of(message.campaign_id, message.variant)
             if not (template.spec.slots if policy.mode == "assisted" else template.letters):
                 continue
-            values = prepare_facts(template.name, template.spec.facts, message.facts)
+            locale = locale_of(message, policy, template)
+            template = template.in_locale(locale)
+            values = prepare_facts(template.name, template.spec.facts, message.facts, locale)
             # What a user wrote is that user's own: such a request is made for each.
             pattern = None if template.spec.redacted else pattern_of(message, template.spec, values)
             if pattern is None or (key := key_of_pattern.get(pattern)) is None:
-                request = _request(message, policy, template, values, patterns)
+                request = _request(message, policy, template, values, locale, patterns)
                 key = request.key
                 requests.setdefault(key, request)
                 if pattern is not None:

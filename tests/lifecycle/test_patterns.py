@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from hypothesis import given
 from hypothesis import strategies as st
 
+from dagster_project.lifecycle.campaign import Locales
 from dagster_project.lifecycle.drafting import writer_request, writer_requests
 from dagster_project.lifecycle.errors import InputError
 from dagster_project.lifecycle.message import Mode, PlannedMessage
@@ -43,12 +44,17 @@ class SilentTemplate:
     parts: Mapping[str, Part] = dataclasses.field(default_factory=dict)
     letters: Mapping[str, SilentTemplate] = dataclasses.field(default_factory=dict)
 
+    def in_locale(self, locale: str) -> SilentTemplate:
+        assert locale in self.spec.locales
+        return self
+
 
 @dataclasses.dataclass(frozen=True)
 class AssistedPolicy:
     title: str = "Say hello"
     mode: Mode = "assisted"
     legal_basis: str = "consent"
+    locales: Locales = dataclasses.field(default_factory=lambda: Locales(fallback="en"))
 
 
 FACTS = st.fixed_dictionaries(
