@@ -98,7 +98,7 @@ def written(name: str, content: bytes) -> Callable[[Path], object]:
         ),
         (
             changed("template.yml", "first_name: {type: text}", "first_name: {type: text, to_model: always}"),
-            "/template.yml: facts.first_name.to_model: found 'always', allowed: 'public', 'bucket', 'placeholder' or 'never'",
+            "/template.yml: facts.first_name.to_model: found 'always', allowed: 'public', 'bucket', 'placeholder', 'redact' or 'never'",
         ),
         (
             changed(
