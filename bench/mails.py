@@ -10,13 +10,14 @@ from contextlib import contextmanager
 from datetime import datetime, timedelta
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from dagster_project.adapters.clock import utc_now
 from dagster_project.adapters.compiled import CompiledTemplate
 from dagster_project.adapters.letterhead import Letterhead
 from dagster_project.adapters.templates import Library, load_templates
 from dagster_project.ledger import open_ledger
+from dagster_project.lifecycle.campaign import LegalBasis, Locales, MessageType
 from dagster_project.lifecycle.drafting import Batch, draft_all
 from dagster_project.lifecycle.links import unsubscribe_url
 from dagster_project.lifecycle.message import Draft, Mode, PlannedMessage
@@ -58,7 +59,11 @@ class Policy:
 
     title: str
     mode: Mode = "template"
-    legal_basis: str = "consent"
+    legal_basis: LegalBasis = "consent"
+    message_type: MessageType = "product_tips"
+    risk: Literal["low", "high"] = "low"
+    review: str = "none"
+    locales: Locales = dataclasses.field(default_factory=lambda: Locales(fallback="en"))
 
 
 @cache

@@ -26,6 +26,7 @@ from dagster_project.adapters.letterhead import Letterhead
 from dagster_project.adapters.model_chain import Limits, ModelChain, model_names, open_models
 from dagster_project.adapters.models import Models
 from dagster_project.adapters.prompts import load_classes, load_prompts
+from dagster_project.adapters.redaction import open_patterns
 from dagster_project.adapters.secret import secret_keys
 from dagster_project.adapters.state import Carrying, carrying, told
 from dagster_project.adapters.templates import Library, load_phrases, load_templates, template_files
@@ -39,7 +40,7 @@ from dagster_project.ledger.inbox import KEPT
 from dagster_project.lifecycle.budget import Budget, Cost
 from dagster_project.lifecycle.campaign import CampaignPolicy, policies, policy_files
 from dagster_project.lifecycle.dkim import SigningKey, read_key, signed
-from dagster_project.lifecycle.drafting import Batch, Inform, Model, draft_all
+from dagster_project.lifecycle.drafting import Batch, Inform, Model, draft_all, draft_in_groups
 from dagster_project.lifecycle.errors import InputError
 from dagster_project.lifecycle.flow import Flow, Way, parse_flow
 from dagster_project.lifecycle.guards.reading import Phrases
@@ -49,6 +50,7 @@ from dagster_project.lifecycle.message import Draft, PlannedMessage
 from dagster_project.lifecycle.mime import build, read_sender
 from dagster_project.lifecycle.mime_encoding import BuildError
 from dagster_project.lifecycle.policy_versions import documents
+from dagster_project.lifecycle.redaction import Find
 from dagster_project.lifecycle.roles.call import Answer, Question
 from dagster_project.lifecycle.roles.classes import Classes
 from dagster_project.lifecycle.source import SourcePack
@@ -121,6 +123,16 @@ class Home:
         """What guards look for, by locale; InputError for the first file that isn't valid."""
         return load_phrases(self.settings.project / "templates")
 
+    @cached_property
+    def patterns(self) -> Find | None:
+        """How personal data looks, where a template has words redacted; InputError where nothing can find it."""
+        needed_by = [
+            f"{template.name}/template.yml: facts.{name}.to_model"
+            for _, template in sorted(self.templates.templates.items())
+            for name in template.spec.redacted
+        ]
+        return open_patterns(needed_by[0]) if needed_by else None
+
     def policy_documents(self) -> dict[str, bytes]:
         """campaign_id -> the text that its `policy_hash` is over, as the project stands."""
         return documents(self.models.manifest, self.models.template_references)
@@ -136,6 +148,10 @@ class Home:
             for (campaign, _), template in sorted(self.templates.templates.items())
             if campaign in self.policies and self.policies[campaign].mode == "autonomous" and not template.letters
         ]
+        try:
+            _ = self.patterns
+        except InputError as error:
+            without.append(str(error))
         return without + check_templates(
             self.templates,
             {name: policy.required_facts for name, policy in self.policies.items()},
@@ -188,7 +204,7 @@ class Home:
         if chain is None:
             return None
         ask = chain.remembering(ledger.answers, functools.partial(ledger.record_calls, run_id))
-        return Model(ask, self.classes, self.informing(as_of, self._asking(chain, ledger, run_id)))
+        return Model(ask, self.classes, self.informing(as_of, self._asking(chain, ledger, run_id)), self.patterns)
 
     @cached_property
     def retriever(self) -> Retriever:
@@ -226,20 +242,27 @@ class Home:
 
     def draft(self, messages: Sequence[PlannedMessage], model: Model | None = None) -> Batch:
         """Drafts of these messages, with what could not be drafted and why; without `model` in the templates' own words."""
+        return draft_all(messages, **self._letters(model))
+
+    def draft_in_groups(self, messages: Sequence[PlannedMessage], model: Model | None = None) -> Iterator[Batch]:
+        """As `draft`, some thousand drafts at a time: no more than a batch need be in memory."""
+        return draft_in_groups(messages, **self._letters(model))
+
+    def _letters(self, model: Model | None) -> dict[str, Any]:
+        """What drafting is given beside the messages."""
         keys = secret_keys(self.path, self.settings.secret_keys)
         sender = read_sender(self.settings.sender)
-        return draft_all(
-            messages,
-            policies=self.policies,
-            template_of=self.templates.get,
-            sender_name=sender.name or sender.address,
-            postal_address=self.settings.postal_address,
-            unsubscribe_url=lambda message: unsubscribe_url(
+        return {
+            "policies": self.policies,
+            "template_of": self.templates.get,
+            "sender_name": sender.name or sender.address,
+            "postal_address": self.settings.postal_address,
+            "unsubscribe_url": lambda message: unsubscribe_url(
                 self.settings.public_url, keys, message.user_id, message.message_type
             ),
-            phrases=self.phrases,
-            model=model,
-        )
+            "phrases": self.phrases,
+            "model": model,
+        }
 
     def gate_parameters(self, as_of: datetime) -> dict[str, object]:
         """What the gates of a tick are given; numbers not named here have their defaults in `expectations/`."""
@@ -402,6 +425,7 @@ class Home:
         for campaign_id, policy in self.policies.items():
             for variant in policy.variants:
                 _ = self.templates.get(campaign_id, variant)
+        _ = self.patterns
         self.preflight_mail()
         with self.warehouse.connect():
             pass

@@ -9,6 +9,15 @@ from werkzeug import Request, Response
 
 PATH = "/v1/chat/completions"
 Handler = Callable[[Request], Response]
+# A good sentence for any slot, by locale.
+WELL = {
+    "en": "Everything is where you left it, and a look takes a moment.",
+    "de": "Alles ist noch da, wo Sie es gelassen haben, und ein Blick dauert nicht lange.",
+    "fr": "Tout est resté à sa place depuis votre visite, et un coup d\u2019œil ne prend pas longtemps.",
+    "es": "Todo sigue donde lo dejaste, y echar un vistazo lleva solo un momento.",
+    "ja": "すべてそのまま残っていますので、少しご覧になってみてください。",
+    "ar": "كل شيء ما زال حيث تركتموه، وإلقاء نظرة لا يستغرق وقتًا طويلًا.",
+}
 
 
 def completion(content: str | None, *, finish: str = "stop", **message: object) -> dict[str, object]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import json
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from datetime import datetime, timedelta
 from email import message_from_bytes, policy
 from pathlib import Path
@@ -17,7 +17,7 @@ from werkzeug import Request, Response
 from dagster_project.commands.plan import plan
 from dagster_project.commands.run import Report
 from dagster_project.home import Home
-from tests.model_server import as_json, objections, role_of, saying, scores
+from tests.model_server import WELL, as_json, objections, role_of, saying, scores
 
 pytestmark = pytest.mark.slow
 
@@ -35,9 +35,10 @@ class Model:
         self.roles: list[str] = []
         self.failing: set[str] = set()
         self.down = ""  # the model that fails
-        self.write: Write = well
+        self.write: Write | None = None  # how the locales that are attacked are answered; None: well
         self.status = 200
         self.pattern = ""  # of the call that is being answered: one at a time
+        self.locale = ""  # and the one that it asks for
         self.url = server.url_for("/v1")
         server.expect_request("/v1/chat/completions", method="POST").respond_with_handler(self.answer)
 
@@ -49,8 +50,12 @@ class Model:
             return as_json({"error": {"message": "no"}}, 500)(request)
         if role != "writer":
             return saying(scores() if role == "reviewer" else objections())(request)
-        self.pattern = json.dumps({key: asked[key] for key in ("campaign", "facts", "ranges", "placeholders")})
-        words = {name: self.write(name, slot["must_use"]) for name, slot in asked["slots"].items()}
+        self.pattern = json.dumps(
+            {key: asked[key] for key in ("campaign", "locale", "facts", "ranges", "placeholders")}
+        )
+        self.locale = asked["locale"]
+        write = self.write if self.write and self.locale in ATTACKED else well_in(self.locale)
+        words = {name: write(name, slot["must_use"]) for name, slot in asked["slots"].items()}
         choice = {"index": 0, "finish_reason": "stop", "message": {"role": "assistant", "content": json.dumps(words)}}
         body = {
             "id": "c", "object": "chat.completion", "created": 1, "model": "small-1", "choices": [choice],
@@ -59,8 +64,17 @@ class Model:
         return Response(json.dumps(body), status=self.status, content_type="application/json")
 
 
-def well(slot: str, tokens: list[str]) -> str:
-    return " ".join(["Everything is where you left it, and a look takes a moment.", *tokens])
+ATTACKED = ("en", "ja", "ar")  # in English words
+
+
+def well_in(locale: str) -> Write:
+    return lambda slot, tokens: " ".join([WELL[locale], *tokens])
+
+
+def attacked(model: Model) -> list[bytes]:
+    """The calls for mails in the locales that are attacked."""
+    marks = [f'\\"locale\\": \\"{locale}\\"'.encode() for locale in ATTACKED]
+    return [call for call in model.received if any(mark in call for mark in marks)]
 
 
 @pytest.fixture
@@ -69,13 +83,13 @@ def model() -> Iterator[Model]:
         yield Model(server)
 
 
-def assisted(home: Home) -> dict[str, tuple[str, str | None]]:
-    """message_id -> how its draft was made and why not otherwise, in assisted campaigns."""
+def assisted(home: Home, locales: Collection[str] = tuple(WELL)) -> dict[str, tuple[str, str | None]]:
+    """message_id -> how its draft was made and why not otherwise, in assisted campaigns, of drafts in these locales."""
     with home.ledger() as ledger:
         return {
             message.message_id: (draft.mode, draft.fallback_reason)
             for message, draft in ledger.drafts(states=None)
-            if draft.mode_asked == "assisted"
+            if draft.mode_asked == "assisted" and draft.locale in locales
         }
 
 
@@ -106,7 +120,11 @@ def test_a_model_writes_for_everyone_of_a_pattern_and_is_not_asked_twice(
         "campaigns": report.model["campaigns"],
     }
     assert sum(one["calls"] for one in report.model["campaigns"].values()) == len(model.received)
-    assert any("Everything is where you left it, and a look takes a moment." in text for text in mails(home))
+    assert {locale for locale, words in WELL.items() if any(words in text for text in mails(home))} >= {
+        "en",
+        "de",
+        "fr",
+    }
     sent = b"\n".join(model.received).decode()
     told = " ".join(path.read_text() for path in (ROOT / "templates").rglob("*") if path.is_file())
     for column in ("user_id", "first_name", "email", "account_id", "account_name"):
@@ -162,11 +180,13 @@ def test_a_model_that_obeys_somebody_else_reaches_nobody(
     words = [write("", []) for write, _ in ATTACKS.values()]
 
     assert report.error is None
-    assert len(chosen) == len(model.received) >= len(ATTACKS), (
+    assert len(chosen) == len(attacked(model)) >= len(ATTACKS), (
         "two slots for each pattern: every attack was made, and made again; the guards let nobody else read them"
     )
-    assert {how for how, _ in assisted(home).values()} == {"template"}
-    assert set(report.fallbacks) <= {reason for _, reason in ATTACKS.values()}
+    assert {how for how, _ in assisted(home, ATTACKED).values()} == {"template"}
+    assert set(report.fallbacks) <= {reason for _, reason in ATTACKS.values()}, (
+        "in Arabic and Japanese English words are names"
+    )
     assert mails(home)
     assert not [text for text in mails(home) if "evil.example" in text or any(one in text for one in words)]
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 from dagster_project.adapters.expressions import (
     Expression,
@@ -16,6 +16,7 @@ from dagster_project.adapters.markup import BODY_MARK, check_structure, compile_
 from dagster_project.lifecycle.errors import InputError
 from dagster_project.lifecycle.message import content_hash
 from dagster_project.lifecycle.template import CONTEXT_NAMES, Context, Part, Rendered, TemplateSpec, prepare_facts
+from dagster_project.lifecycle.translation import SOURCE, Language
 
 SPEC, SUBJECT, HTML_BODY, TEXT_BODY = "template.yml", "subject.txt.j2", "body.mjml.j2", "body.txt.j2"
 FILES = (SPEC, SUBJECT, HTML_BODY, TEXT_BODY)
@@ -23,6 +24,7 @@ _TRAILING_BLANKS = re.compile(r" +\n")
 _EMPTY_LINES = re.compile(r"\n{3,}")
 PARAGRAPHS_MARK, CTA_MARK = "[[ paragraphs ]]", "[[ cta ]]"  # in templates/letter
 HEADER_LINES = 2  # of subject.txt.j2
+WORDS = "words.json"  # of a template in another locale than its files': labels, why, values, the plural rule
 COMPILED = "compiled.html.j2"  # kept with the sources: another compiler's version must not change what was sent
 
 
@@ -36,35 +38,54 @@ class CompiledTemplate:
         sources: Mapping[str, str],
         layouts: Mapping[str, str],
         letters: Mapping[str, CompiledTemplate] | None = None,
+        language: Language = SOURCE,
+        in_locale: Callable[[str], CompiledTemplate] | None = None,
+        *,
+        is_checked: bool = False,
     ) -> None:
-        """`sources` and `layouts` are file name -> text; `letters`, by call to action, is what a model's letter goes into. Raises
-        InputError with file and line."""
+        """`sources` and `layouts` are file name -> text in one language, their marks for translation resolved; `letters`, by call to
+        action, is what a model's letter goes into; `in_locale` gives the same template in another locale of its spec. `is_checked`: these
+        are the expressions of files that were checked, in other words; looking again would be half of the time. Raises InputError with
+        file and line."""
         self.name, self.spec, self.letters = name, spec, dict(letters or {})
+        self.language, self._in_locale = language, in_locale
         html_layout, text_layout = f"layouts/{spec.layout}.mjml.j2", f"layouts/{spec.layout}.txt.j2"
         early = {*spec.facts, "sender_name", "campaign_title", "slots"}  # what a subject is made of
         names = early | {"postal_address", "unsubscribe_url", "cta", "why", "subject", "preheader"}
         expanded: dict[str, str] = {}
         for file in (SUBJECT, HTML_BODY, TEXT_BODY):
             expanded[file] = expand_slots(sources[file], spec, f"{name}/{file}")
-            check_expressions(expanded[file], f"{name}/{file}", spec, early if file == SUBJECT else names)
-        for file in (html_layout, text_layout):
-            check_expressions(layouts[file], f"templates/{file}", spec, CONTEXT_NAMES)
-        check_structure(expanded[HTML_BODY], f"{name}/{HTML_BODY}", root="mj-wrapper")
-        check_structure(layouts[html_layout], f"templates/{html_layout}", root="")
+            if not is_checked:
+                check_expressions(expanded[file], f"{name}/{file}", spec, early if file == SUBJECT else names)
+        if not is_checked:
+            for file in (html_layout, text_layout):
+                check_expressions(layouts[file], f"templates/{file}", spec, CONTEXT_NAMES)
+            check_structure(expanded[HTML_BODY], f"{name}/{HTML_BODY}", root="mj-wrapper")
+            check_structure(layouts[html_layout], f"templates/{html_layout}", root="")
         self._check_slots(sources)
         header = self._header_lines(expanded[SUBJECT])
         document = _into_layout(layouts[html_layout], expanded[HTML_BODY], f"templates/{html_layout}")
         compiled = compile_html(document, f"{name}/{HTML_BODY}")
         text = _into_layout(layouts[text_layout], expanded[TEXT_BODY], f"templates/{text_layout}")
-        self._header = Expression(header, f"{name}/{SUBJECT}", is_html=False)
-        self._html = Expression(compiled, f"{name}/{HTML_BODY} compiled", is_html=True)
-        self._text = Expression(text, f"{name}/{TEXT_BODY}", is_html=False)
         self._cta = call_to_actions(spec)
+        fixed = {"why": spec.why, "cta": self._cta}
+        self._header = Expression(header, f"{name}/{SUBJECT}", is_html=False, fixed=fixed, language=language)
+        self._html = Expression(compiled, f"{name}/{HTML_BODY} compiled", is_html=True, fixed=fixed, language=language)
+        self._text = Expression(text, f"{name}/{TEXT_BODY}", is_html=False, fixed=fixed, language=language)
+        self._no_slots: dict[str, str | None] = dict.fromkeys(spec.slots)
         used_layouts = {file: layouts[file] for file in (html_layout, text_layout)}
-        parts = {**{file: sources[file] for file in FILES}, **used_layouts, COMPILED: compiled}
+        parts = {
+            **{file: sources[file] for file in (*FILES, WORDS) if file in sources},
+            **used_layouts,
+            COMPILED: compiled,
+        }
         self.parts: Mapping[str, Part] = {file: Part(content.encode()) for file, content in sorted(parts.items())}
         self.version = content_hash({file: part.hash for file, part in self.parts.items()})
         self.layout_hash = content_hash({file: self.parts[file].hash for file in used_layouts})
+
+    def in_locale(self, locale: str) -> CompiledTemplate:
+        """This template in one of its spec's locales: its own words, parts and version."""
+        return self if locale == self.language.locale or self._in_locale is None else self._in_locale(locale)
 
     def _check_slots(self, sources: Mapping[str, str]) -> None:
         in_subject = used_slots(sources[SUBJECT])
@@ -86,7 +107,7 @@ class CompiledTemplate:
 
         Raises InputError when a fact has the wrong type, a required one is null, or a null one would be printed.
         """
-        values: dict[str, object] = dict(prepare_facts(self.name, self.spec.facts, facts))
+        values: dict[str, object] = dict(prepare_facts(self.name, self.spec.facts, facts, self.language.locale))
         values |= {
             "sender_name": context.sender_name,
             "postal_address": context.postal_address,
@@ -94,7 +115,7 @@ class CompiledTemplate:
             "unsubscribe_url": context.unsubscribe_url,
             "why": self.spec.why,
             "cta": self._cta,
-            "slots": {name: (slots or {}).get(name) for name in self.spec.slots},
+            "slots": {**self._no_slots, **slots} if slots else self._no_slots,
         }
         # No value holds a line break, so the two lines of the file are two lines here.
         subject, _, preheader = self._header.render(values).partition("\n")

@@ -28,7 +28,7 @@ _CHILDREN = {
     "mj-column": {"mj-text", "mj-button", "mj-divider", "mj-spacer", "mj-table"},
 }
 _TEXT_IN = {"mj-title", "mj-preview", "mj-style", "mj-text", "mj-button", "mj-table"}
-_INLINE = {"a", "b", "br", "div", "em", "h1", "h2", "h3", "i", "li", "ol", "p", "span", "strong", "ul"}
+_INLINE = {"a", "b", "bdi", "br", "div", "em", "h1", "h2", "h3", "i", "li", "ol", "p", "span", "strong", "ul"}
 _TABLE = {"table", "tbody", "tr", "td", "th"}
 _HTML_IN = {"mj-text": _INLINE, "mj-button": _INLINE - {"a"}, "mj-table": _INLINE | _TABLE}
 _HTML_ATTRIBUTES = {"align", "class", "colspan", "href", "lang", "role", "style", "valign", "width"}

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import functools
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from pydantic import BaseModel, ValidationError
 
+from dagster_project.adapters.catalogues import load_catalogues
 from dagster_project.adapters.compiled import (
     FILES,
     HTML_BODY,
@@ -16,8 +18,8 @@ from dagster_project.adapters.compiled import (
     SUBJECT,
     TEXT_BODY,
     CompiledTemplate,
-    letter_sources,
 )
+from dagster_project.adapters.localising import FONTS, Authored, Shared, known_files, per_locale, read_fonts
 from dagster_project.adapters.yaml_file import read_yaml
 from dagster_project.lifecycle.errors import InputError
 from dagster_project.lifecycle.guards.catalogue import AUTHORS, findings
@@ -31,11 +33,16 @@ _PROBE_URL = "https://unsubscribe.invalid/probe"
 class Library:
     """All variants of all campaigns, by (campaign_id, variant)."""
 
-    templates: Mapping[tuple[str, str], CompiledTemplate]
+    authored: Mapping[tuple[str, str], Authored]
+
+    @functools.cached_property
+    def templates(self) -> Mapping[tuple[str, str], CompiledTemplate]:
+        """In the locale of their files; each has the others."""
+        return {name: one.compiled() for name, one in self.authored.items()}
 
     @property
     def campaigns(self) -> tuple[str, ...]:
-        return tuple(sorted({campaign for campaign, _ in self.templates}))
+        return tuple(sorted({campaign for campaign, _ in self.authored}))
 
     def get(self, campaign_id: str, variant: str) -> CompiledTemplate:
         try:
@@ -53,15 +60,23 @@ def load_templates(root: Path) -> Library:
     emails = root / "emails"
     if not emails.is_dir():
         raise InputError(f"{root.name}/emails: found no such folder, allowed: a folder per campaign and variant")
-    layouts = {f"layouts/{path.name}": _read(path, root) for path in sorted((root / "layouts").glob("*.j2"))}
-    templates = {}
+    fonts = root / FONTS
+    shared = Shared(
+        layouts={f"layouts/{path.name}": _read(path, root) for path in sorted((root / "layouts").glob("*.j2"))},
+        letter={path.name: _read(path, root) for path in sorted((root / "letter").glob("*.j2"))},
+        catalogues=load_catalogues(root),
+        fonts=read_fonts(_read(fonts, root), _shown(fonts, root)),
+    )
+    authored = {}
     for campaign in _folders(emails):
         variants = list(_folders(campaign))
         if not variants:
             raise InputError(f"{_shown(campaign, root)}: found no variant, allowed: a folder such as default")
         for folder in variants:
-            templates[campaign.name, folder.name] = _load(folder, root, layouts)
-    return Library(templates)
+            authored[campaign.name, folder.name] = _load(folder, root, shared)
+    library = Library(authored)
+    _ = library.templates  # a mistake is told now; another locale's words are compiled when somebody reads them
+    return library
 
 
 def load_phrases(root: Path) -> dict[str, Phrases]:
@@ -123,34 +138,20 @@ def _read(path: Path, root: Path) -> str:
         raise InputError(f"{_shown(path, root)}: found {error}, allowed: a readable UTF-8 file") from None
 
 
-def _load(folder: Path, root: Path, layouts: Mapping[str, str]) -> CompiledTemplate:
+def _load(folder: Path, root: Path, shared: Shared) -> Authored:
     sources = {file: _read(folder / file, root) for file in FILES}
-    if extra := sorted(path.name for path in folder.iterdir() if path.name not in FILES):
-        raise InputError(f"{_shown(folder / extra[0], root)}: found an unknown file, allowed: {', '.join(FILES)}")
     spec = parse_spec(sources[SPEC], _shown(folder / SPEC, root))
-    known = sorted(name.split("/")[1].split(".")[0] for name in layouts if name.endswith(".mjml.j2"))
-    if spec.layout not in known or f"layouts/{spec.layout}.txt.j2" not in layouts:
+    for path in sorted(folder.iterdir()):
+        if path.name not in known_files(spec):
+            allowed = f"{', '.join(FILES)}, and such as {per_locale(TEXT_BODY, 'de')} for one of its locales"
+            raise InputError(f"{_shown(path, root)}: found an unknown file, allowed: {allowed}")
+        sources.setdefault(path.name, _read(path, root))
+    known = sorted(name.split("/")[1].split(".")[0] for name in shared.layouts if name.endswith(".mjml.j2"))
+    if spec.layout not in known or f"layouts/{spec.layout}.txt.j2" not in shared.layouts:
         raise InputError(
             f"{_shown(folder / SPEC, root)}: layout: found {spec.layout}, allowed: {', '.join(known) or 'none'}"
         )
-    name = _shown(folder, root)
-    return CompiledTemplate(name, spec, sources, layouts, _letters(name, spec, sources[SPEC], root, layouts))
-
-
-def _letters(
-    name: str, spec: TemplateSpec, source: str, root: Path, layouts: Mapping[str, str]
-) -> dict[str, CompiledTemplate]:
-    """One per call to action: which of them a mail asks for, its writer chooses; the link is the template's."""
-    if spec.letter is None:
-        return {}
-    files = {file: _read(root / "letter" / file, root) for file in (SUBJECT, HTML_BODY, TEXT_BODY)}
-    written = spec.model_copy(update={"slots": spec.letter.slots(), "letter": None})
-    return {
-        cta: CompiledTemplate(
-            f"{name} (letter)", written, letter_sources(files, source, cta, spec.letter.paragraphs), layouts
-        )
-        for cta in spec.ctas
-    }
+    return Authored(_shown(folder, root), spec, sources, shared)
 
 
 def parse_spec(source: str, file: str) -> TemplateSpec:
@@ -193,14 +194,21 @@ def check(
     for campaign_id, required in sorted(policies_facts.items()):
         if campaign_id not in library.campaigns:
             problems.append(f"templates/emails/{campaign_id}: found no such folder, allowed: one per campaign")
-        for (campaign, _), template in sorted(library.templates.items()):
+        for (campaign, variant), template in sorted(library.templates.items()):
             if campaign != campaign_id:
                 continue
+            problems += library.authored[campaign, variant].unmarked()
             problems += _check_facts(template, required)
-            problems += _check_rendering(template, is_transactional=campaign_id in transactional)
-            problems += _check_wording(template, phrases or {})
-            for letter in template.letters.values():
-                problems += _check_rendering(letter, is_transactional=campaign_id in transactional)
+            for locale in template.spec.locales:
+                try:
+                    told = template.in_locale(locale)
+                except InputError as error:
+                    problems.append(str(error))
+                    continue
+                problems += _check_rendering(told, is_transactional=campaign_id in transactional)
+                problems += _check_wording(told, locale, phrases or {})
+                for letter in told.letters.values():
+                    problems += _check_rendering(letter, is_transactional=campaign_id in transactional)
     return problems
 
 
@@ -217,9 +225,15 @@ def extremes(spec: TemplateSpec) -> dict[str, dict[str, object]]:
     """The longest facts, and the shortest: every optional fact null, the others small."""
     samples: dict[str, dict[str, object]] = {"longest": {}, "shortest": {}}
     for name, fact in spec.facts.items():
-        longest = {"text": "W" * fact.max_chars, "number": 999_999, "date": "2026-09-30", "percent": 0.9999}[fact.type]
+        longest = {
+            "text": "W" * fact.max_chars,
+            "number": 999_999,
+            "date": "2026-09-30",
+            "percent": 0.9999,
+            "money": 999_999.99,
+        }[fact.type]
         samples["longest"][name] = longest
-        shortest = {"text": "a", "number": 0, "date": "2026-05-01", "percent": 0}[fact.type]
+        shortest = {"text": "a", "number": 0, "date": "2026-05-01", "percent": 0, "money": 0}[fact.type]
         samples["shortest"][name] = shortest if fact.required else None
     return samples
 
@@ -248,13 +262,12 @@ def _check_rendering(template: CompiledTemplate, *, is_transactional: bool) -> l
     return sorted(set(problems))
 
 
-def _check_wording(template: CompiledTemplate, phrases: Mapping[str, Phrases]) -> list[str]:
-    """What the guards say of the author's own words, in the template's first language."""
+def _check_wording(template: CompiledTemplate, locale: str, phrases: Mapping[str, Phrases]) -> list[str]:
+    """What the guards say of the author's or translator's own words."""
     try:
         mail = template.render(extremes(template.spec)["shortest"], None, Context("Sender", "Street", "Title", None))
     except InputError:
         return []  # told with the rendering
-    locale = template.spec.locales[0]
     body = "\n".join(line for line in mail.text.splitlines() if "://" not in line)
     passages = [
         Passage(f"{SUBJECT} (subject)", mail.subject),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import re
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -122,6 +122,21 @@ class Warehouse:
                 connection.execute(f"create or replace table {schema}.{name} as select * from arriving")
                 connection.unregister("arriving")
         return {name: table.num_rows for name, table in tables.items()}
+
+    def write_pieces(self, name: str, pieces: Iterable[pa.Table], schema: str = "main") -> int:
+        """Replace this table by at least one piece, one after another, all or none; returns rows. A piece is let go when the next
+        one is asked for."""
+        rows = 0
+        with self.connect() as connection, _transaction(connection):
+            connection.execute(f"create schema if not exists {schema}")
+            for piece in pieces:
+                connection.register("arriving", piece)
+                do = f"insert into {schema}.{name}" if rows else f"create or replace table {schema}.{name} as"
+                connection.execute(f"{do} select * from arriving")
+                connection.unregister("arriving")
+                rows += piece.num_rows
+                del piece
+        return rows
 
     def land(self, pack: SourcePack, data: Path, rows: int | None = None) -> dict[str, int]:
         """Land a pack's files as `raw.<table>`, unchanged, all or none; returns rows per table. `rows`: of each only so many.

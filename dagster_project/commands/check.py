@@ -20,6 +20,7 @@ from dagster_project.commands import knowledge
 from dagster_project.commands.controls import roster
 from dagster_project.commands.scratch import scratch_folder
 from dagster_project.commands.settings import setting_names
+from dagster_project.commands.translations import locales_of, translation_problems
 from dagster_project.home import Home
 from dagster_project.ledger.landing import LANDED
 from dagster_project.lifecycle.campaign import TRIGGER_PREFIX, json_schema
@@ -52,6 +53,7 @@ def check(home: Home, with_settings: bool) -> dict[str, Any]:
         ("values of campaigns", _values),
         ("models that can be built", _models),
         ("templates", _templates),
+        ("translations", _translations),
         ("mails", _mails),
         ("articles of knowledge", knowledge.problems),
         ("limits", _limits),
@@ -162,9 +164,14 @@ def _templates(home: Home) -> tuple[int, list[str]]:
     return len(campaigns), problems + home.template_problems()
 
 
+def _translations(home: Home) -> tuple[int, list[str]]:
+    """Each locale that a template offers: whole, and nothing against what stands in its catalogue."""
+    return len(locales_of(home.templates)), translation_problems(home)
+
+
 def _mails(home: Home) -> tuple[int, list[str]]:
-    """Each variant as it would leave under these settings: a mail that breaks a rule is cancelled for good. A template has the
-    same words in each of its locales, so one look is enough. What the settings break is one line, and not one per template."""
+    """Each variant in each of its locales as it would leave under these settings: a mail that breaks a rule is cancelled for good.
+    What the settings break is one line, and not one per template."""
     home.preflight_letterhead()
     variants = [(name, variant) for name, policy in home.policies.items() for variant in policy.variants]
     return len(variants), [line for name, variant in variants for line in _broken(home, name, variant)]
@@ -178,6 +185,14 @@ def _broken(home: Home, campaign_id: str, variant: str) -> list[str]:
         template = home.templates.get(campaign_id, variant)
     except InputError as error:
         return [str(error)]
+    return [line for locale in template.spec.locales for line in _broken_in(home, campaign_id, template, locale)]
+
+
+def _broken_in(home: Home, campaign_id: str, base: CompiledTemplate, locale: str) -> list[str]:
+    try:
+        template = base.in_locale(locale)
+    except InputError:
+        return []  # told with the templates
     policy, sender = home.policies[campaign_id], read_sender(home.settings.sender)
     link = None if policy.legal_basis == "transactional" else home.link_for_nobody
     context = Context(sender.name or sender.address, home.settings.postal_address, policy.title, link)
@@ -185,7 +200,7 @@ def _broken(home: Home, campaign_id: str, variant: str) -> list[str]:
     for facts in extremes(template.spec).values():
         try:
             words = dataclasses.asdict(template.render(facts, None, context))
-            draft = Draft("probe", "template", "template", None, "en", **words, unsubscribe_url=link, recipe={})
+            draft = Draft("probe", "template", "template", None, locale, **words, unsubscribe_url=link, recipe={})
             lines += [_line(template, finding) for finding in home.findings(draft)]
         except BuildError as error:
             lines.append(f"{template.name}: found {error}, allowed: a mail that can be built")

@@ -22,14 +22,14 @@ def plan(home: Home, as_of: datetime | None) -> dict[str, Any]:
     Decided by the models' own SQL in a scratch warehouse; the home is left as it was. A text that somebody objects to takes up to
     three calls more, which nobody can know before.
     """
-    at = as_of or home.default_as_of()
+    at, patterns = as_of or home.default_as_of(), home.patterns
     with replaying(home, at, []) as (replay, _), replay.tick(at):
         replay.advance()
         replay.decide(0)
         messages = planned_messages(replay.fresh_drafts(0))
     with home.ledger() as ledger:
         rehearsal = Rehearsal(ledger.answers, home.prompts, settings_of(home.model_names))
-        model = Model(rehearsal.ask, home.classes, home.informing(at))
+        model = Model(rehearsal.ask, home.classes, home.informing(at), patterns)
         key_of, outcome = written_texts(messages, home.policies, home.templates.get, home.phrases, model)
     people = Counter(message.campaign_id for message in messages if message.message_id in key_of)
     pattern_of = {key_of[one.message_id]: one.campaign_id for one in messages if one.message_id in key_of}

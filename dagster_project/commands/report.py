@@ -200,6 +200,24 @@ def show_check(answer: Mapping[str, Any]) -> None:
         out.print("[green]✓[/] all is well")
 
 
+def show_translations(answer: Mapping[str, Any]) -> None:
+    """What was written, per locale how much is translated, and every problem in a line of its own."""
+    if "file" in answer:
+        out.print(f"{answer['file']}: {answer['messages']:,} messages")
+    if "drafted" in answer:
+        out.print(
+            f"{answer['drafted']:,} of {answer['asked']:,} drafted as fuzzy, {answer['objected_to']:,} with objections; "
+            "take the flag away where one is right"
+        )
+        for name, count in answer["failures"].items():
+            out.print(f"[yellow]![/] {count:,} calls: {escape(name)}")
+    for locale, counts in answer.get("locales", {}).items():
+        said = ", ".join(f"{count:,} {name}" for name, count in counts.items()) or "no catalogue"
+        out.print(f"{locale:>5} {said}")
+    for problem in answer.get("problems", ()):
+        out.print(f"[red]✗[/] {escape(problem)}", soft_wrap=True)
+
+
 def show_campaigns(answer: Mapping[str, Any]) -> None:
     """One row per campaign, by use case; below it what is stopped, by whom and why."""
     is_wide = out.width >= WIDE

@@ -177,7 +177,7 @@ def _count_calls(home: Home, course: Course, verdicts: Sequence[Mapping[str, Any
     """The calls that a language model would get for these drafts: one per role and pattern that no earlier tick has asked for."""
     if not verdicts:
         return
-    _, patterns = writer_requests(planned_messages(verdicts), course.policies, home.templates.get)
+    _, patterns = writer_requests(planned_messages(verdicts), course.policies, home.templates.get, home.patterns)
     requests = {request.key: request for request in home.informing(as_of)(patterns).values()}
     for key in sorted(requests.keys() - course.asked):
         request = requests[key]

@@ -2,12 +2,13 @@
 
 import dagster as dg
 
+from dagster_project.adapters.drafts import draft_pieces, record_in_groups
 from dagster_project.defs.resources import HomeResource
 from dagster_project.lifecycle.planning import as_planned, planned_messages, require_decided, withdrawn, withheld
-from dagster_project.lifecycle.relations import draft_rows
 
 UNROUTED = ("planned", "drafted")  # nobody has judged these yet: drafted anew, so that a mended template counts
 UNSENT = ("planned", "drafted", "in_review", "approved", "deferred")
+SUBJECTS = "select subject from main.drafts where subject is not null"
 RELEASED = ("approved", "deferred", "claimed")  # may leave at any moment, under the release of an earlier tick
 
 
@@ -29,23 +30,18 @@ def drafts(context: dg.AssetExecutionContext, home: HomeResource) -> dg.Material
         cancelled = ledger.cancel(withdrawn(waiting, verdicts), context.run_id, tick.as_of)
         planned = ledger.plan(planned_messages(verdicts), tick.run_id, tick.as_of, tick.source_pack)
         unrouted = [as_planned(message) for message in ledger.messages(UNROUTED, tick.source_pack)]
-        batch = home.draft(unrouted, home.model(ledger, tick.run_id, tick.as_of))
-        ledger.put_artifacts(batch.artifacts)
-        ledger.record_drafts(batch.drafts, context.run_id, tick.as_of)
-        rows = draft_rows(
-            ledger.messages(UNSENT, tick.source_pack),
-            {message.message_id: draft for message, draft in ledger.drafts(source_pack=tick.source_pack)},
-            home.policies,
-        )
-    home.warehouse.write({"drafts": rows})
+        batches = home.draft_in_groups(unrouted, home.model(ledger, tick.run_id, tick.as_of))
+        told = record_in_groups(ledger, batches, context.run_id, tick.as_of)
+        pieces = draft_pieces(ledger, ledger.messages(UNSENT, tick.source_pack), home.policies)
+        rows = home.warehouse.write_pieces("drafts", pieces)
     return dg.MaterializeResult(
         metadata={
-            "dagster/row_count": rows.num_rows,
+            "dagster/row_count": rows,
             "planned": planned,
             "cancelled": cancelled,
-            "not_drafted": sorted(set(batch.failures.values()))[:10],
-            "model_calls": sum(answer.was_called for answer in batch.answers),
-            "objections": list(batch.objections[:10]),
-            "sample_of_subjects": sorted(set(rows.column("subject").to_pylist()[:200]) - {None})[:10],
+            "not_drafted": sorted(set(told.failures.values()))[:10],
+            "model_calls": sum(answer.was_called for answer in told.answers),
+            "objections": list(told.objections[:10]),
+            "sample_of_subjects": sorted(set(home.warehouse.examples(SUBJECTS, 200)))[:10],
         }
     )

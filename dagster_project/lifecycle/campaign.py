@@ -18,6 +18,8 @@ from dagster_project.lifecycle.worth import ALLOWED, unallowed
 CAMPAIGN_ID = re.compile(r"[a-z][a-z0-9_]{2,40}")
 TRIGGER_PREFIX = "int_triggers__"
 POLICY_KEY = "config.meta.campaign"
+# Python counts four control characters as blanks, which pydantic and editors do not.
+FIRST_IS_SEEN = r"^[^\s\x00-\x1f]"
 
 UseCase = Literal["onboarding", "activation", "expansion", "retention", "compliance"]
 EventKind = Literal[
@@ -150,7 +152,7 @@ class SequenceStep(StrictModel):
         le=365,
         description="a number of days from 0 to 365. The least time from the delivery of an earlier step to this one",
     )
-    exit_when: Annotated[str, Field(min_length=3, max_length=200, pattern=r"^\S")] | None = Field(
+    exit_when: Annotated[str, Field(min_length=3, max_length=200, pattern=FIRST_IS_SEEN)] | None = Field(
         description="a SQL condition on columns of int_users_enriched, or null. Whoever meets it never gets this step"
     )
 
@@ -200,7 +202,10 @@ class CampaignPolicy(StrictModel):
     `value` or a `model_budget` has none."""
 
     title: str = Field(
-        min_length=3, max_length=80, pattern=r"^\S", description="a text of 3 to 80 characters. What people call it"
+        min_length=3,
+        max_length=80,
+        pattern=FIRST_IS_SEEN,
+        description="a text of 3 to 80 characters. What people call it",
     )
     use_case: UseCase = Field(description=f"one of {', '.join(get_args(UseCase))}. What the campaign serves")
     owner: str = Field(
@@ -232,7 +237,7 @@ class CampaignPolicy(StrictModel):
         le=100,
         description="a number from 1 to 100. The higher wins when campaigns of equal or unknown value collide",
     )
-    value: Annotated[str, Field(min_length=1, max_length=400, pattern=r"^\S")] | None = Field(
+    value: Annotated[str, Field(min_length=1, max_length=400, pattern=FIRST_IS_SEEN)] | None = Field(
         default=None,
         description="a SQL expression of 1 to 400 characters, or null. What a message is expected to bring in dollars, usually a "
         "probability times a worth; the highest wins when campaigns collide, and null counts as 0",

@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Literal, Protocol
+import hashlib
+import json
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import Literal, ParamSpec, Protocol
 
 from dagster_project.lifecycle.campaign import LegalBasis, MessageType
 from dagster_project.lifecycle.errors import InputError
 from dagster_project.lifecycle.guards.placeholders import fill
 from dagster_project.lifecycle.guards.reading import Phrases
 from dagster_project.lifecycle.message import Draft, Mode, PlannedMessage, content_hash
-from dagster_project.lifecycle.pipeline import Outcome, Standard, written
+from dagster_project.lifecycle.patterns import pattern_of
+from dagster_project.lifecycle.pipeline import Outcome, Standard, own_words, written
+from dagster_project.lifecycle.redaction import Find, author_words, redacted_facts
 from dagster_project.lifecycle.roles.call import MALFORMED, OVER_LENGTH, Answer, Ask
 from dagster_project.lifecycle.roles.classes import Classes
 from dagster_project.lifecycle.roles.writer import CTA_ID, WriterRequest, WriterResult
@@ -28,6 +32,9 @@ from dagster_project.lifecycle.template import (
 
 NO_MODEL = "no_model"
 NO_LETTER = "no_letter"  # the mode is autonomous, and the template has no place for it
+GROUP = 2_000  # drafts in memory at once: 30 MB
+_OF_ANSWER = ("prompt", "model", "slots", "guards", "roles", "knowledge")  # parts of a recipe
+_Given = ParamSpec("_Given")
 
 
 class Policy(Protocol):
@@ -45,6 +52,15 @@ class Policy(Protocol):
     def risk(self) -> Literal["low", "high"]: ...
     @property
     def review(self) -> str: ...
+    @property
+    def locales(self) -> Fallback: ...
+
+
+class Fallback(Protocol):
+    """Which locale serves those whose own has no text."""
+
+    @property
+    def fallback(self) -> str: ...
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -54,6 +70,7 @@ class Model:
     ask: Ask
     classes: Classes
     inform: Inform | None = None  # what its writers may look up
+    patterns: Find | None = None  # of personal data: needed where a template redacts
 
 
 Inform = Callable[
@@ -72,29 +89,49 @@ class Batch:
     objections: tuple[str, ...]  # what guards, reviewer or policy enforcer said against a text, each once
 
 
-def writer_request(message: PlannedMessage, policy: Policy, template: Template) -> WriterRequest:
-    """What a model may know about this message. Raises InputError where the facts do not fit the template."""
-    values = prepare_facts(template.name, template.spec.facts, message.facts)
-    return _request(message, policy, template, values)
+def writer_request(
+    message: PlannedMessage, policy: Policy, template: Template, patterns: Find | None = None
+) -> WriterRequest:
+    """What a model may know about this message, in the words of its locale. Raises InputError where the facts do not fit the
+    template, or are to be redacted and nobody says how personal data looks."""
+    locale = locale_of(message, policy, template)
+    template = template.in_locale(locale)
+    values = prepare_facts(template.name, template.spec.facts, message.facts, locale)
+    return _request(message, policy, template, values, locale, patterns)
+
+
+def locale_of(message: PlannedMessage, policy: Policy, template: Template) -> str:
+    """The locale that a message is written in: the person's, its language's, the policy's fallback, the template's first."""
+    return pick_locale(message.locale, template.spec.locales, policy.locales.fallback)
 
 
 def _request(
-    message: PlannedMessage, policy: Policy, template: Template, values: Mapping[str, str | float | None]
+    message: PlannedMessage,
+    policy: Policy,
+    template: Template,
+    values: Mapping[str, str | float | None],
+    locale: str,
+    patterns: Find | None,
 ) -> WriterRequest:
     spec = template.spec
+    if patterns is None and (redacted := spec.redacted):
+        raise InputError(
+            f"{template.name}: facts.{redacted[0]}.to_model: found redact, allowed: with patterns to redact by"
+        )
     letter = spec.letter if policy.mode == "autonomous" else None
     letters = {cta: one.version for cta, one in template.letters.items()} if letter else {}
     return WriterRequest(
         campaign_id=message.campaign_id,
         variant=message.variant,
         campaign_title=policy.title,
-        locale=pick_locale(message.locale, spec.locales),
+        locale=locale,
         tone=spec.tone,
         template_version=content_hash(letters) if letter else template.version,
         slots=letter.slots() if letter else spec.slots,
         brief=letter.brief if letter else "",
         ctas={name: cta.label for name, cta in spec.ctas.items()} if letter else {},
         facts={name: values[name] for name, fact in spec.facts.items() if fact.to_model == "public"},
+        quoted=redacted_facts(spec, message, patterns, author_words(own_words(template))) if patterns else {},
         ranges={
             name: fact.bucket(value)
             for name, fact in spec.facts.items()
@@ -115,12 +152,16 @@ def draft(
     postal_address: str,
     unsubscribe_url: str | None,
     result: WriterResult | None = None,
+    result_hashes: Mapping[str, str] | None = None,
 ) -> Draft:
     """The mail for one message. The same arguments give the same draft hash, however often and wherever.
 
     `unsubscribe_url` is dropped for transactional mail and required for any other. `result`, `judged`, is not looked at in
-    template mode; a problem with it falls back to the deterministic words and says why.
+    template mode; a problem with it falls back to the deterministic words and says why. `result_hashes` are its `hashes_of`,
+    where the caller has them already.
     """
+    locale = locale_of(message, policy, template)
+    template = template.in_locale(locale)
     is_transactional = policy.legal_basis == "transactional"
     if not is_transactional and not unsubscribe_url:
         raise InputError(f"{message.campaign_id}: unsubscribe_url: found nothing, allowed: an https address")
@@ -140,17 +181,9 @@ def draft(
     reason, rendered = None, None
     if policy.mode != "template":
         into = _written_into(template, policy.mode, result)
-        reason, rendered = _written(message, into, context, result)
+        reason, rendered = _written(message, into, context, result, locale)
         if into is not None and rendered is not None and result is not None and result.slots is not None:
-            recipe |= {
-                "template": into.version,
-                "prompt": content_hash(result.prompt),
-                "model": content_hash(result.settings),
-                "slots": content_hash(result.slots),
-                "guards": content_hash(result.guards),
-                "roles": content_hash(result.trace),
-                **result.consulted.recipe,
-            }
+            recipe |= {"template": into.version, **(result_hashes or hashes_of(result))}
     mode: Mode = "template" if rendered is None else policy.mode
     rendered = rendered or template.render(message.facts, None, context)
     return Draft(
@@ -158,7 +191,7 @@ def draft(
         mode=mode,
         mode_asked=policy.mode,
         fallback_reason=reason,
-        locale=pick_locale(message.locale, template.spec.locales),
+        locale=locale,
         subject=rendered.subject,
         preheader=rendered.preheader,
         html=rendered.html,
@@ -169,15 +202,34 @@ def draft(
     )
 
 
+def hashes_of(result: WriterResult) -> dict[str, str]:
+    """What a recipe says of an answer: the same for everybody who shares it."""
+    return {
+        "prompt": content_hash(result.prompt),
+        "model": content_hash(result.settings),
+        "slots": content_hash(result.slots or {}),
+        "guards": content_hash(result.guards),
+        "roles": content_hash(result.trace),
+        **result.consulted.recipe,
+    }
+
+
 def _context_hash(sender_name: str, postal_address: str, title: str, unsubscribe_url: str | None) -> str:
-    return content_hash(
-        {
-            "sender_name": sender_name,
-            "postal_address": postal_address,
-            "campaign_title": title,
-            "unsubscribe_url": unsubscribe_url,
-        }
-    )
+    """Of the canonical JSON of all four. The link differs between people and comes last: what is before it is hashed once."""
+    hashed = _shared_context(sender_name, postal_address, title).copy()
+    hashed.update(f"{json.dumps(unsubscribe_url, ensure_ascii=False)}}}".encode())
+    return hashed.hexdigest()
+
+
+@functools.lru_cache(maxsize=256)
+def _shared_context(sender_name: str, postal_address: str, title: str) -> hashlib._Hash:
+    context = {
+        "sender_name": sender_name,
+        "postal_address": postal_address,
+        "campaign_title": title,
+        "unsubscribe_url": None,
+    }
+    return hashlib.sha256(canonical(context).removesuffix(b"null}"))
 
 
 def _written_into(template: Template, mode: Mode, result: WriterResult | None) -> Template | None:
@@ -191,7 +243,7 @@ def _written_into(template: Template, mode: Mode, result: WriterResult | None) -
 
 
 def _written(
-    message: PlannedMessage, template: Template | None, context: Context, result: WriterResult | None
+    message: PlannedMessage, template: Template | None, context: Context, result: WriterResult | None, locale: str
 ) -> tuple[str | None, Rendered | None]:
     """Either the reason to fall back, or the mail with the model's words in it."""
     if template is None:
@@ -201,15 +253,15 @@ def _written(
     if result.slots is None:
         return result.failure or MALFORMED, None
     spec = template.spec
-    values = prepare_facts(template.name, spec.facts, message.facts)
-    filled = {name: fill(text.strip(), values) for name, text in result.slots.items() if name != CTA_ID}
+    values = prepare_facts(template.name, spec.facts, message.facts, locale)
+    filled = {name: fill(text.strip(), values, locale) for name, text in result.slots.items() if name != CTA_ID}
     if any(len(text) > spec.slots[name].max_chars for name, text in filled.items()):
         return OVER_LENGTH, None  # a long name can push a fitting text over its limit
     rendered = template.render(message.facts, filled, context)
     return (OVER_LENGTH, None) if len(rendered.subject) > SUBJECT_MAX_CHARS else (None, rendered)
 
 
-def draft_all(
+def draft_in_groups(
     messages: Iterable[PlannedMessage],
     *,
     policies: Mapping[str, Policy],
@@ -219,50 +271,82 @@ def draft_all(
     unsubscribe_url: Callable[[PlannedMessage], str],
     phrases: Mapping[str, Phrases],
     model: Model | None = None,
-) -> Batch:
-    """Drafts for a whole tick: one call of the model per distinct fact pattern and role, none without `model`.
+    at_once: int = GROUP,
+) -> Iterator[Batch]:
+    """Drafts for a whole tick, `at_once` in a batch: one call of the model per distinct fact pattern and role, none without `model`.
 
-    Each text goes through the pipeline once, whoever shares it. A message whose facts or template are wrong becomes a failure with
-    one line and stops nobody else.
+    Each text goes through the pipeline once, whoever shares it. All are written before the first draft is made, and what was asked
+    stands in the first batch, which comes also without messages. A message whose facts or template are wrong becomes a failure
+    with one line and stops nobody else. What a batch's recipes point at is in its own artifacts.
     """
     messages = tuple(messages)
     template_of = functools.cache(template_of)
     key_of, outcome = written_texts(messages, policies, template_of, phrases, model)
-    drafts: list[Draft] = []
-    failures: dict[str, str] = {}
-    artifacts: dict[str, bytes] = {}
-    for message in messages:
-        try:
-            policy = _policy(message, policies)
-            template = template_of(message.campaign_id, message.variant)
-            result = outcome.results.get(key_of.get(message.message_id, ""))
-            made = draft(
-                message,
-                policy,
-                template,
-                sender_name=sender_name,
-                postal_address=postal_address,
-                unsubscribe_url=None if policy.legal_basis == "transactional" else unsubscribe_url(message),
-                result=result,
-            )
-        except InputError as error:
-            failures[message.message_id] = str(error)
-            continue
-        drafts.append(made)
-        if template.version not in artifacts:
-            artifacts |= template_artifacts(template)
-        if result is not None and result.slots is not None and made.mode != "template":
-            letter = template.letters.get(result.slots.get(CTA_ID, ""))
-            artifacts |= template_artifacts(letter) if letter else {}
-            artifacts |= {
-                made.recipe["prompt"]: result.prompt,
-                made.recipe["model"]: canonical(result.settings),
-                made.recipe["slots"]: canonical(result.slots),
-                made.recipe["guards"]: result.guards,
-                made.recipe["roles"]: result.trace,
-                **result.consulted.artifacts,
-            }
-    return Batch(tuple(drafts), failures, artifacts, outcome.answers, outcome.objections)
+    hashes = {key: hashes_of(answer) for key, answer in outcome.results.items() if answer.slots is not None}
+    for start in range(0, max(len(messages), 1), at_once):
+        drafts: list[Draft] = []
+        failures: dict[str, str] = {}
+        artifacts: dict[str, bytes] = {}
+        for message in messages[start : start + at_once]:
+            key = key_of.get(message.message_id, "")
+            try:
+                policy = _policy(message, policies)
+                template = template_of(message.campaign_id, message.variant)
+                result = outcome.results.get(key)
+                made = draft(
+                    message,
+                    policy,
+                    template,
+                    sender_name=sender_name,
+                    postal_address=postal_address,
+                    unsubscribe_url=None if policy.legal_basis == "transactional" else unsubscribe_url(message),
+                    result=result,
+                    result_hashes=hashes.get(key),
+                )
+            except InputError as error:
+                failures[message.message_id] = str(error)
+                continue
+            drafts.append(made)
+            _add_artifacts(artifacts, made, template.in_locale(made.locale), result)
+        asked = ((), ()) if start else (outcome.answers, outcome.objections)
+        yield Batch(tuple(drafts), failures, artifacts, *asked)
+
+
+def _add_artifacts(artifacts: dict[str, bytes], made: Draft, template: Template, result: WriterResult | None) -> None:
+    """What the recipe of this draft points at, if it isn't there yet."""
+    if template.version not in artifacts:
+        artifacts |= template_artifacts(template)
+    if result is None or result.slots is None or made.mode == "template":
+        return
+    letter = template.letters.get(result.slots.get(CTA_ID, ""))
+    if letter and letter.version not in artifacts:
+        artifacts |= template_artifacts(letter)
+    if not {made.recipe[part] for part in _OF_ANSWER if part in made.recipe} <= artifacts.keys():
+        artifacts |= {
+            made.recipe["prompt"]: result.prompt,
+            made.recipe["model"]: canonical(result.settings),
+            made.recipe["slots"]: canonical(result.slots),
+            made.recipe["guards"]: result.guards,
+            made.recipe["roles"]: result.trace,
+            **result.consulted.artifacts,
+        }
+
+
+def _as_one(in_groups: Callable[_Given, Iterator[Batch]]) -> Callable[_Given, Batch]:
+    def all_of(*args: _Given.args, **kwargs: _Given.kwargs) -> Batch:
+        batches = list(in_groups(*args, **kwargs))
+        return Batch(
+            tuple(made for batch in batches for made in batch.drafts),
+            {key: line for batch in batches for key, line in batch.failures.items()},
+            {digest: content for batch in batches for digest, content in batch.artifacts.items()},
+            tuple(answer for batch in batches for answer in batch.answers),
+            tuple(said for batch in batches for said in batch.objections),
+        )
+
+    return all_of
+
+
+draft_all = _as_one(draft_in_groups)  # all drafts in one batch, 15 kB each: for a few
 
 
 def written_texts(
@@ -275,7 +359,7 @@ def written_texts(
     """message_id -> key of its pattern, and what became of each pattern."""
     if model is None:
         return {}, Outcome({}, (), ())
-    key_of, requests = writer_requests(messages, policies, template_of)
+    key_of, requests = writer_requests(messages, policies, template_of, model.patterns)
     requests = model.inform(requests) if model.inform else requests
 
     def standard_of(campaign_id: str) -> Standard:
@@ -294,11 +378,15 @@ def _policy(message: PlannedMessage, policies: Mapping[str, Policy]) -> Policy:
 
 
 def writer_requests(
-    messages: Sequence[PlannedMessage], policies: Mapping[str, Policy], template_of: Callable[[str, str], Template]
+    messages: Sequence[PlannedMessage],
+    policies: Mapping[str, Policy],
+    template_of: Callable[[str, str], Template],
+    patterns: Find | None = None,
 ) -> tuple[dict[str, str], dict[str, WriterRequest]]:
     """message_id -> key and key -> request, for the messages that a model has a part in, if they can be drafted and have a place for it."""
     key_of: dict[str, str] = {}
     requests: dict[str, WriterRequest] = {}
+    key_of_pattern: dict[tuple[object, ...], str] = {}
     for message in messages:
         policy = policies.get(message.campaign_id)
         if policy is None or policy.mode == "template":
@@ -307,11 +395,20 @@ def writer_requests(
             template = template_of(message.campaign_id, message.variant)
             if not (template.spec.slots if policy.mode == "assisted" else template.letters):
                 continue
-            request = writer_request(message, policy, template)
+            locale = locale_of(message, policy, template)
+            template = template.in_locale(locale)
+            values = prepare_facts(template.name, template.spec.facts, message.facts, locale)
+            # What a user wrote is that user's own: such a request is made for each.
+            pattern = None if template.spec.redacted else pattern_of(message, template.spec, values)
+            if pattern is None or (key := key_of_pattern.get(pattern)) is None:
+                request = _request(message, policy, template, values, locale, patterns)
+                key = request.key
+                requests.setdefault(key, request)
+                if pattern is not None:
+                    key_of_pattern[pattern] = key
         except InputError:
             continue  # the same error is reported when the draft itself is tried
-        key = key_of[message.message_id] = request.key
-        requests.setdefault(key, request)
+        key_of[message.message_id] = key
     return key_of, requests
 
 

@@ -25,12 +25,13 @@ State = Literal[
 ]
 REFUSED = "refused"  # why a send isn't begun: the message is no longer this worker's, as far as the ledger knows
 Outcome = Literal["not_sent", "rejected", "deferred", "sent", "unknown"]
+_CANONICAL = json.JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_ascii=False, default=str)
 
 
 def content_hash(content: bytes | str | Mapping[str, object]) -> str:
     """SHA-256 in hex. A mapping is hashed in its canonical JSON form (sorted keys, no spaces)."""
     if isinstance(content, Mapping):
-        content = json.dumps(content, sort_keys=True, separators=(",", ":"), ensure_ascii=False, default=str)
+        content = _CANONICAL.encode(content)
     return hashlib.sha256(content.encode() if isinstance(content, str) else content).hexdigest()
 
 

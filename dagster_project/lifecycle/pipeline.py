@@ -223,7 +223,7 @@ def judged(
     grounds = Grounds(
         locale=request.locale,
         facts=request.facts,
-        own_words=f"{own_words(template)}\n{request.consulted.grounds}",
+        own_words=f"{own_words(template.in_locale(request.locale))}\n{request.consulted.grounds}",
         phrases=looked_for,
         prompt=result.prompt.decode(errors="replace"),
     )

@@ -17,8 +17,9 @@ from collections.abc import Mapping
 from datetime import date, datetime
 from typing import Annotated, Literal, Protocol
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, field_validator, model_validator
 
+from dagster_project.lifecycle import formats
 from dagster_project.lifecycle.errors import InputError
 from dagster_project.lifecycle.message import content_hash
 
@@ -36,20 +37,18 @@ CONTEXT_NAMES = frozenset(
         "slots",
     ]
 )
-MONTHS = (
-    "January", "February", "March", "April", "May", "June",
-    "July", "August", "September", "October", "November", "December",
-)  # fmt: skip
+SOURCE_LOCALE = "en"
 
 Name = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]*$", max_length=48)]
 Line = Annotated[str, StringConstraints(min_length=1, max_length=300, pattern=r"^[^\r\n{}<>]+$")]
 
 
+LocaleName = Annotated[str, StringConstraints(pattern=r"^[a-z]{2,3}(-[A-Z]{2})?$")]
 Values = dict[str, str | float | None]  # facts as a template sees them; None where the product has no value
 
 
 # What a language model may see of a fact. The default is the careful one: nobody's value leaves because a line was forgotten.
-Exposure = Literal["public", "bucket", "placeholder", "never"]
+Exposure = Literal["public", "bucket", "placeholder", "redact", "never"]
 
 
 class _Strict(BaseModel):
@@ -59,14 +58,33 @@ class _Strict(BaseModel):
 class FactSpec(_Strict):
     """One fact of the trigger, as this template may print it."""
 
-    type: Literal["text", "number", "date", "percent"]
+    type: Literal["text", "number", "date", "percent", "money"]
     required: bool = Field(False, description="a message without it is not drafted")
     to_model: Exposure = Field(
         "placeholder",
-        description="what a model sees: the value (public), the range it lies in (bucket), that there is one (placeholder), nothing (never)",
+        description="what a model sees: the value (public), the range it lies in (bucket), that there is one (placeholder), "
+        "a user's words without what is personal in them (redact), nothing (never)",
     )
     buckets: tuple[float, ...] = Field((), description="of bucket: where a new range begins, ascending")
     max_chars: int = Field(64, ge=1, le=200, description="longer text is shortened with an ellipsis")
+    currency: str | None = Field(None, pattern="^[A-Z]{3}$", description="of money: ISO 4217")
+    values: Mapping[str, str] = Field(
+        default_factory=dict, description="of text: a list of what the product says here, each translated as it stands"
+    )
+
+    @field_validator("values", mode="before")
+    @classmethod
+    def _listed(cls, value: object) -> object:
+        """The author lists them; a template in another locale has the words of each."""
+        return {str(one): str(one) for one in value} if isinstance(value, list) else value
+
+    @model_validator(mode="after")
+    def _type_fits(self) -> FactSpec:
+        if (self.type == "money") != bool(self.currency):
+            raise ValueError(f"currency: found {self.currency} for a {self.type}, allowed: one for money, none else")
+        if self.values and self.type != "text":
+            raise ValueError(f"values: found them for a {self.type}, allowed: for a text")
+        return self
 
     @model_validator(mode="after")
     def _buckets_fit(self) -> FactSpec:
@@ -74,8 +92,10 @@ class FactSpec(_Strict):
             raise ValueError(
                 "buckets: found them without to_model: bucket or the other way round, allowed: both or neither"
             )
-        if self.buckets and self.type not in ("number", "percent"):
-            raise ValueError(f"to_model: found bucket for a {self.type}, allowed: for a number or percent")
+        if self.buckets and self.type not in ("number", "percent", "money"):
+            raise ValueError(f"to_model: found bucket for a {self.type}, allowed: for a number, percent or money")
+        if self.to_model == "redact" and self.type != "text":
+            raise ValueError(f"to_model: found redact for a {self.type}, allowed: for a text")
         if any(after <= before for before, after in itertools.pairwise(self.buckets)):
             raise ValueError(f"buckets: found {list(self.buckets)}, allowed: ascending numbers")
         return self
@@ -140,7 +160,9 @@ class TemplateSpec(_Strict):
     """template.yml: what the files beside it may use."""
 
     layout: Name = "default"
-    locales: Annotated[tuple[str, ...], Field(min_length=1)] = ("en",)  # the first serves everyone else
+    locales: Annotated[tuple[LocaleName, ...], Field(min_length=1)] = (
+        SOURCE_LOCALE,
+    )  # the first is that of the files' own words
     tone: Line
     why: Line = Field(description="the footer's sentence on why this person gets this mail")
     facts: Mapping[Name, FactSpec] = Field(default_factory=dict)
@@ -149,6 +171,19 @@ class TemplateSpec(_Strict):
     letter: LetterSpec | None = Field(None, description="for mode: autonomous")
     product_areas: tuple[Name, ...] = Field((), description="of the knowledge that a model may look up; none: all")
 
+    @property
+    def redacted(self) -> list[str]:
+        """The facts that a model sees redacted."""
+        return [name for name, fact in self.facts.items() if fact.to_model == "redact"]
+
+    @model_validator(mode="after")
+    def _locales_are_known(self) -> TemplateSpec:
+        unknown = [name for name in self.locales if name != SOURCE_LOCALE and not formats.is_known(name)]
+        if unknown or len(set(self.locales)) < len(self.locales):
+            found = unknown[0] if unknown else ", ".join(self.locales)
+            raise ValueError(f"locales: found {found}, allowed: locales of CLDR such as de or pt-BR, each once")
+        return self
+
     @model_validator(mode="after")
     def _names_agree(self) -> TemplateSpec:
         if taken := sorted(CONTEXT_NAMES & self.facts.keys()):
@@ -156,6 +191,11 @@ class TemplateSpec(_Strict):
         if self.letter and not ("first_name" in self.facts and self.ctas):
             raise ValueError(
                 "letter: found no fact first_name or no ctas, allowed: a letter greets somebody and asks for one thing"
+            )
+        if (quoted := self.redacted) and (unknown := sorted({"first_name", "account_name"} - self.facts.keys())):
+            raise ValueError(
+                f"facts.{quoted[0]}.to_model: found redact without the fact {unknown[0]}, "
+                "allowed: with first_name and account_name (to_model: never will do), which are looked for in it"
             )
         places = {f"slots.{name}": slot for name, slot in self.slots.items()}
         for name, slot in (places | ({"letter": self.letter} if self.letter else {})).items():
@@ -217,6 +257,7 @@ class Template(Protocol):
     def parts(self) -> Mapping[str, Part]: ...
     @property
     def letters(self) -> Mapping[str, Template]: ...  # by call to action; empty without a letter
+    def in_locale(self, locale: str) -> Template: ...  # one of spec.locales: its words, another version
     def render(self, facts: Mapping[str, object], slots: Mapping[str, str] | None, context: Context) -> Rendered: ...
 
 
@@ -258,19 +299,27 @@ def shorten(text: str, max_chars: int) -> str:
 
 
 @functools.lru_cache(maxsize=4096)
-def _written_date(value: str) -> str | None:
+def _written_date(value: str, locale: str) -> str | None:
     try:
         day = datetime.fromisoformat(value.strip())
     except ValueError:
         return None
-    return f"{MONTHS[day.month - 1]} {day.day}, {day.year}"
+    return formats.day(day.date(), locale)
 
 
 def _text(spec: FactSpec, value: object) -> str | None:
     if not isinstance(value, str):
         raise TypeError("a string")
+    text = _printable(str(value), spec.max_chars)
+    return spec.values.get(text, text) if text and spec.values else text
+
+
+@functools.lru_cache(
+    maxsize=8192
+)  # names of people, companies and features repeat, and each is asked for up to three times
+def _printable(value: str, max_chars: int) -> str | None:
     text = clean(value)
-    return None if not text or _LINK.search(text) else shorten(text, spec.max_chars)
+    return None if not text or _LINK.search(text) else shorten(text, max_chars)
 
 
 def _number(value: object) -> float:
@@ -279,15 +328,18 @@ def _number(value: object) -> float:
     return value
 
 
-def _date(value: object) -> str:
+def _date(value: object, locale: str) -> str:
     text = value.isoformat() if isinstance(value, date) else value
-    if not isinstance(text, str) or (written := _written_date(text)) is None:
+    if not isinstance(text, str) or (written := _written_date(text, locale)) is None:
         raise TypeError("a date like 2026-03-14")
     return written
 
 
-def prepare_facts(name: str, specs: Mapping[str, FactSpec], facts: Mapping[str, object]) -> Values:
-    """Every declared fact as a template sees it: text and dates as words, numbers as numbers, null as None.
+def prepare_facts(
+    name: str, specs: Mapping[str, FactSpec], facts: Mapping[str, object], locale: str = SOURCE_LOCALE
+) -> Values:
+    """Every declared fact as a template sees it: text, dates, percentages and money as words of the locale, numbers as numbers, null
+    as None.
 
     Facts nobody declared are left out. A required one that is missing, or one of the wrong type, is an InputError that
     names the fact but never a value that no model may see either.
@@ -300,13 +352,17 @@ def prepare_facts(name: str, specs: Mapping[str, FactSpec], facts: Mapping[str, 
                 if spec.type == "text":
                     value = _text(spec, value)
                 elif spec.type == "date":
-                    value = _date(value)
+                    value = _date(value, locale)
                 elif spec.type == "percent":
-                    value = display(_number(value) * 100) + "%"
+                    value = formats.percent(_number(value), locale)
+                elif spec.currency:
+                    value = formats.money(_number(value), spec.currency, locale)
                 else:
                     value = _number(value)
             except TypeError as error:
-                found = type(value).__name__ if spec.to_model in ("placeholder", "never") else repr(value)[:60]
+                found = (
+                    type(value).__name__ if spec.to_model in ("placeholder", "redact", "never") else repr(value)[:60]
+                )
                 raise InputError(f"{name}: fact {key}: found {found}, allowed: {error} or null") from None
         if value is None and spec.required:
             raise InputError(f"{name}: fact {key}: found null, allowed: a {spec.type}")
@@ -314,20 +370,25 @@ def prepare_facts(name: str, specs: Mapping[str, FactSpec], facts: Mapping[str, 
     return prepared
 
 
-def display(value: str | float) -> str:
-    """As a reader sees it: 1200 is 1,200; 2.50 is 2.5."""
+def display(value: str | float, locale: str = SOURCE_LOCALE) -> str:
+    """As a reader sees it: 1200 is 1,200; 2.50 is 2.5; in another locale as it writes them."""
     if isinstance(value, str):
         return value
+    if locale != SOURCE_LOCALE:
+        return formats.number(value, locale)
     if isinstance(value, int) or value.is_integer():
         return f"{int(value):,}"
     return f"{value:,.2f}".rstrip("0").rstrip(".")
 
 
-def pick_locale(asked: str | None, offered: tuple[str, ...]) -> str:
-    """The locale asked for, else its language, else the first on offer."""
-    if asked:
-        for wanted in (asked.replace("_", "-"), asked.replace("_", "-").split("-")[0]):
-            for locale in offered:
-                if locale.lower() == wanted.lower():
-                    return locale
+@functools.lru_cache(maxsize=1024)
+def pick_locale(asked: str | None, offered: tuple[str, ...], fallback: str | None = None) -> str:
+    """The locale asked for, else its language; else the fallback, or its language; else the first on offer."""
+    for wanted in (asked, fallback):
+        if wanted:
+            name = wanted.replace("_", "-")
+            for step in (name, name.split("-")[0]):
+                for locale in offered:
+                    if locale.lower() == step.lower():
+                        return locale
     return offered[0]

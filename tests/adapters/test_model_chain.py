@@ -22,7 +22,7 @@ from dagster_project.adapters.model_chain import PATIENCE, Limits, ModelChain, R
 from dagster_project.adapters.prompts import load_classes, load_prompts
 from dagster_project.adapters.templates import load_phrases, load_templates
 from dagster_project.lifecycle.budget import Budget
-from dagster_project.lifecycle.campaign import LegalBasis, MessageType
+from dagster_project.lifecycle.campaign import LegalBasis, Locales, MessageType
 from dagster_project.lifecycle.drafting import Batch, Model, draft_all
 from dagster_project.lifecycle.errors import InputError
 from dagster_project.lifecycle.message import Mode, PlannedMessage, content_hash
@@ -152,6 +152,16 @@ def test_the_call_asks_for_strict_output_without_chance(server: HTTPServer) -> N
             "closing": {"description": "Say goodbye.", "max_chars": 80, "may_use": [], "must_use": []},
         },
     }
+
+
+def test_words_of_users_are_quoted_beside_the_facts(server: HTTPServer) -> None:
+    """Under a key of their own; without any there is none."""
+    quoting = dataclasses.replace(request(), quoted={"ticket": "[name] cannot sign in"})
+    answering(server, as_json(completion(json.dumps(ANSWER)))).write([quoting])
+    asked = json.loads(server.log[0][0].get_json()["messages"][1]["content"])
+
+    assert asked["quoted"] == {"ticket": "[name] cannot sign in"}
+    assert asked["facts"] == {"weeks_away": "1"}
 
 
 def slow(_: Request) -> Response:
@@ -358,6 +368,7 @@ class Policy:
     message_type: MessageType = "product_tips"
     risk: Literal["low", "high"] = "low"
     review: str = "none"
+    locales: Locales = dataclasses.field(default_factory=lambda: Locales(fallback="en"))
 
 
 FIRST, COMPANY, ADDRESS = "Anastasija-Zyx", "Quuxbury Holdings", "anastasija.zyx@mail.example"

@@ -94,17 +94,17 @@ def written(name: str, content: bytes) -> Callable[[Path], object]:
         ),
         (
             changed("template.yml", "first_name: {type: text}", "first_name: {type: words}"),
-            "/template.yml: facts.first_name.type: found 'words', allowed: 'text', 'number', 'date' or 'percent'",
+            "/template.yml: facts.first_name.type: found 'words', allowed: 'text', 'number', 'date', 'percent' or 'money'",
         ),
         (
             changed("template.yml", "first_name: {type: text}", "first_name: {type: text, to_model: always}"),
-            "/template.yml: facts.first_name.to_model: found 'always', allowed: 'public', 'bucket', 'placeholder' or 'never'",
+            "/template.yml: facts.first_name.to_model: found 'always', allowed: 'public', 'bucket', 'placeholder', 'redact' or 'never'",
         ),
         (
             changed(
                 "template.yml", "first_name: {type: text}", "first_name: {type: text, to_model: bucket, buckets: [1]}"
             ),
-            "/template.yml: to_model: found bucket for a text, allowed: for a number or percent",
+            "/template.yml: to_model: found bucket for a text, allowed: for a number, percent or money",
         ),
         (
             changed("template.yml", "first_name: {type: text}", "first_name: {type: number, to_model: bucket}"),
@@ -161,8 +161,8 @@ def written(name: str, content: bytes) -> Callable[[Path], object]:
         ),
         (changed("body.mjml.j2", "cta.main.url", "cta.other.url"), "/body.mjml.j2:9: found cta.other, allowed: main"),
         (
-            changed("body.mjml.j2", "first_name or", "first_name|safe or"),
-            "/body.mjml.j2:5: found filter safe, allowed: ",
+            changed("body.mjml.j2", "if account_name", "if account_name|safe"),
+            "/body.mjml.j2:6: found filter safe, allowed: ",
         ),
         (
             written("body.txt.j2", b"Hi"),
@@ -246,12 +246,12 @@ def test_any_change_makes_a_new_version(root: Path) -> None:
             "",
             "/subject.txt.j2: found 87 characters with the longest facts, allowed: 78; ",
         ),
-        ("body.txt.j2", ' or "there"', "", "/body.txt.j2:1: a null fact would be printed"),
-        ("body.mjml.j2", ' or "there"', "", "/body.mjml.j2 compiled:"),
+        ("body.txt.j2", "if first_name", "if true", "/body.txt.j2:1: a null fact would be printed"),
+        ("body.mjml.j2", "if first_name", "if true", "/body.mjml.j2 compiled:"),
         (
             "../../../layouts/default.txt.j2",
             "Unsubscribe: {{ unsubscribe_url }}",
-            "",
+            "Unsubscribe",
             "/body.txt.j2: found no unsubscribe",
         ),
         (
@@ -263,8 +263,8 @@ def test_any_change_makes_a_new_version(root: Path) -> None:
         ("../../../layouts/default.mjml.j2", "{{ postal_address }}", "", "/body.mjml.j2: found no postal address"),
         (
             "template.yml",
-            "{type: text, to_model: public}",
-            "{type: text, to_model: public, required: true}",
+            "{type: text, to_model: public, values",
+            "{type: text, to_model: public, required: true, values",
             "/template.yml: facts.next_setup_step.required: ",
         ),
     ],

@@ -199,7 +199,7 @@ def test_figures_are_written_between_their_marks(tmp_path: Path) -> None:
         results.write_between(file, "deliver", "| new |")
 
 
-@pytest.mark.parametrize("module", ["bench.deliver", "bench.claim", "bench.hosts", "bench.decide"])
+@pytest.mark.parametrize("module", ["bench.deliver", "bench.claim", "bench.hosts", "bench.decide", "bench.draft"])
 def test_nothing_is_measured_without_bytecode(module: str) -> None:
     told = subprocess.run(
         [sys.executable, "-m", module],

@@ -33,6 +33,7 @@ def test_the_project_that_ships_is_well(make_home: Callable[..., Home]) -> None:
         "ends of sequences": 3,
         "values of campaigns": 9,
         "templates": 11,
+        "translations": 5,
         "mails": 11,
         "limits": 0,
     }

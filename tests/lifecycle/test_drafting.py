@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 import pytest
 
-from dagster_project.lifecycle.campaign import LegalBasis, MessageType
+from dagster_project.lifecycle.campaign import LegalBasis, Locales, MessageType
 from dagster_project.lifecycle.drafting import (
     NO_LETTER,
     NO_MODEL,
@@ -55,6 +55,10 @@ class FakeTemplate:
     letters: Mapping[str, FakeTemplate] = dataclasses.field(default_factory=dict)
     layout_hash: str = content_hash({"layouts/default.txt.j2": Part(b"layout").hash})
 
+    def in_locale(self, locale: str) -> FakeTemplate:
+        assert locale in self.spec.locales
+        return self
+
     @property
     def parts(self) -> Mapping[str, Part]:
         return {"body.txt.j2": Part(b"body"), "layouts/default.txt.j2": Part(b"layout")}
@@ -80,6 +84,7 @@ class FakePolicy:
     message_type: MessageType = "product_tips"
     risk: Literal["low", "high"] = "low"
     review: str = "none"
+    locales: Locales = dataclasses.field(default_factory=lambda: Locales(fallback="en"))
 
 
 def message(number: int = 1, **changes: object) -> PlannedMessage:
@@ -519,3 +524,65 @@ def test_the_ends_of_a_range_ground_no_number() -> None:
 
     for text, failure in (("It has been 4 weeks.", "guard:number"), ("It has been {{ranged}} weeks.", None)):
         assert judged(request, WriterResult(slots={"intro": text}), template, {}).failure == failure
+
+
+QUOTING = TemplateSpec.model_validate(
+    {
+        "tone": "plain",
+        "why": "Because.",
+        "facts": {
+            "first_name": {"type": "text"},
+            "account_name": {"type": "text", "to_model": "never"},
+            "ticket": {"type": "text", "to_model": "redact"},
+        },
+        "slots": {"intro": {"description": "d", "max_chars": 90, "placeholders": ["first_name", "ticket"]}},
+    }
+)
+TICKET = {"first_name": "Quirin", "account_name": "Quuxbury Ltd", "ticket": "quirin of Quuxbury sees 14 reports, free"}
+
+
+def nothing(text: str) -> tuple[()]:
+    """Patterns that find nothing: what is left to them is not what these tests look at."""
+    return ()
+
+
+def test_words_of_a_user_are_quoted_redacted_and_make_a_pattern() -> None:
+    """Beside the facts, not among them; the same words of two people are one pattern, other words another."""
+    first, same, other = (
+        writer_request(message(number, facts=facts), FakePolicy(), FakeTemplate(spec=QUOTING), nothing)
+        for number, facts in (
+            (1, TICKET),
+            (2, TICKET | {"first_name": "Zyx", "ticket": "zyx of Quuxbury sees 14 reports, free"}),
+            (3, TICKET | {"ticket": "cannot sign in"}),
+        )
+    )
+
+    assert (first.facts, first.quoted) == ({}, {"ticket": "[first_name] of [account_name] sees [number] reports, free"})
+    assert first.key == same.key != other.key
+    assert "uirin" not in repr(first)
+    assert "uuxbury" not in repr(first)
+
+
+@pytest.mark.parametrize(
+    ("text", "failure"),
+    [
+        ("There are 14 reports for you.", "guard:number"),
+        ("It is free for you.", "guard:claim"),
+        ("Welcome back, [first_name].", "guard:unknown_placeholder"),
+        ("You wrote to us, {{first_name}}, and we have looked at it.", None),
+    ],
+)
+def test_words_of_a_user_ground_nothing(text: str, failure: str | None) -> None:
+    """What they say may not be said, nor the marks in them."""
+    template = FakeTemplate(spec=QUOTING)
+    request = writer_request(message(facts=TICKET, locale="en"), FakePolicy(), template, nothing)
+
+    made = judged(request, WriterResult(slots={"intro": text}), template, {"en": Phrases(claims=("free",))})
+
+    assert made.failure == failure
+
+
+def test_nothing_is_asked_of_somebody_whose_words_cannot_be_redacted() -> None:
+    """The request is refused; the draft has the template's own words."""
+    with pytest.raises(InputError, match=r"facts\.ticket\.to_model: found redact"):
+        writer_request(message(facts=TICKET), FakePolicy(), FakeTemplate(spec=QUOTING))

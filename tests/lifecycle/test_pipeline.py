@@ -48,6 +48,10 @@ class Blank:
     spec: TemplateSpec = SPEC
     parts: Mapping[str, Part] = dataclasses.field(default_factory=dict)
 
+    def in_locale(self, locale: str) -> Blank:
+        """It has no words in any."""
+        return self
+
 
 def scored(**changes: int) -> dict[str, Any]:
     return {rubric: {"score": changes.get(rubric, 5), "why": f"About {rubric}."} for rubric in RUBRICS}

@@ -30,6 +30,9 @@ _SCRIPTS = {
 _LATIN_LANGUAGES = ("en", "de", "fr", "es", "it", "pt", "nl")
 _OWN_SHARE = 0.5  # of letters: the rest are names
 _FEWEST_LETTERS = 12
+_FEWEST_FOREIGN_WORDS = (
+    3  # fewer are names: a Japanese welcome to Ledgerline has twice as many letters of that as of its own
+)
 _FEWEST_WORDS = 7  # below, names and borrowed words decide: py3langid calls "Team-Einladung senden" English
 _CERTAIN = 0.9
 
@@ -41,7 +44,7 @@ def find(passage: Passage, grounds: Grounds) -> Iterator[Finding]:
         return
     scripts = _SCRIPTS.get(grounds.language, ("LATIN",))
     own = sum(unicodedata.name(char, "").startswith(scripts) for char in letters) / len(letters)
-    if own < _OWN_SHARE:
+    if own < _OWN_SHARE and _foreign_words(passage.plain, scripts) >= _FEWEST_FOREIGN_WORDS:
         sentence = f"only {own:.0%} of the letters are of the script of {grounds.language}"
         yield passage.finding(CODE, 0, len(passage.plain), sentence)
     elif grounds.language in _LATIN_LANGUAGES and len(passage.tokens) >= _FEWEST_WORDS:
@@ -50,6 +53,12 @@ def find(passage: Passage, grounds: Grounds) -> Iterator[Finding]:
         if found != grounds.language and certainty >= _CERTAIN:
             sentence = f"reads as {found} and not as {grounds.language} ({certainty:.0%})"
             yield passage.finding(CODE, 0, len(passage.plain), sentence)
+
+
+def _foreign_words(text: str, scripts: tuple[str, ...]) -> int:
+    """Different runs of letters of other scripts."""
+    blank = (char if char.isalpha() and not unicodedata.name(char, "").startswith(scripts) else " " for char in text)
+    return len(set("".join(blank).casefold().split()))
 
 
 @functools.cache

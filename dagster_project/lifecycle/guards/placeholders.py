@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 
 from dagster_project.lifecycle.guards.reading import PLACEHOLDER, Finding, Grounds, Passage
-from dagster_project.lifecycle.template import display
+from dagster_project.lifecycle.redaction import TOKEN
+from dagster_project.lifecycle.template import SOURCE_LOCALE, display
 
 CODES = ("unknown_placeholder", "missing_placeholder")
 
 
-def find(passage: Passage, grounds: Grounds) -> Iterator[Finding]:  # noqa: ARG001  as all guards
-    """Tokens that this person has no value for or that don't exist, and required ones that are missing."""
+def find(passage: Passage, grounds: Grounds) -> Iterator[Finding]:
+    """Tokens that this person has no value for or that don't exist, marks of a redaction, and required ones that are missing."""
     used = set()
     for found in PLACEHOLDER.finditer(passage.text):
         used.add(found[1])
@@ -20,11 +21,16 @@ def find(passage: Passage, grounds: Grounds) -> Iterator[Finding]:  # noqa: ARG0
             yield Finding(
                 "unknown_placeholder", passage.name, *found.span(), f"{found[0]} is no placeholder; allowed: {allowed}"
             )
+    for found in TOKEN.finditer(passage.plain):
+        if found[0] not in grounds.own_words:
+            yield passage.finding(
+                "unknown_placeholder", *found.span(), f"{found[0]} stands for words that were taken out"
+            )
     for name in sorted(passage.must_use - used):
         end = len(passage.text)
         yield Finding("missing_placeholder", passage.name, end, end, f"{{{{{name}}}}} is missing")
 
 
-def fill(text: str, values: Mapping[str, str | float | None]) -> str:
+def fill(text: str, values: Mapping[str, str | float | None], locale: str = SOURCE_LOCALE) -> str:
     """Each placeholder replaced once by its value; what a value itself contains is never looked at again."""
-    return PLACEHOLDER.sub(lambda match: display(values[match[1]] or ""), text)
+    return PLACEHOLDER.sub(lambda match: display(values[match[1]] or "", locale), text)

@@ -17,8 +17,9 @@ PLACEHOLDER = re.compile(r"\{\{ ?([a-z][a-z0-9_]*) ?\}\}")
 _TOKEN = re.compile(r"[^\W_]+")
 _WORD = re.compile(r"[^\W\d_](?:[\w'\u2019-]*\w)?")
 HARD_SPACES = "\u00a0\u202f"  # French groups digits by them, and sets them before a colon
-_HOST_STOP = re.compile("(?<=[a-zA-Z0-9])\u3002(?=\\w)|\u3002(?=[a-zA-Z0-9])")  # 例。com; elsewhere it ends a sentence
-_UNSPACED = frozenset({"ja", "zh", "th"})  # written without spaces: a phrase is found anywhere, not between words
+# 例。com; elsewhere it ends a sentence, also before a Latin name that kana follow
+_HOST_STOP = re.compile("(?<=[a-zA-Z0-9])\u3002(?=\\w)|\u3002(?=[a-zA-Z0-9][a-zA-Z0-9-]*(?![\\w-]))")
+UNSPACED = frozenset({"ja", "zh", "th"})  # written without spaces: a phrase is found anywhere, not between words
 Phrase = Annotated[str, StringConstraints(min_length=2, max_length=80, strip_whitespace=True, pattern=r"\w")]
 
 
@@ -142,7 +143,7 @@ class Grounds:
     @functools.cached_property
     def known(self) -> str:
         """Every fact and the author's words as one folded text, a line each."""
-        said = [display(value) for value in self.facts.values() if value is not None]
+        said = [display(value, self.locale) for value in self.facts.values() if value is not None]
         return unicodedata.normalize("NFKC", "\n".join([*said, self.own_words])).casefold()
 
     @functools.cached_property
@@ -151,7 +152,7 @@ class Grounds:
 
     def say(self, phrase: str) -> bool:
         """Whether facts or author say these very words."""
-        if self.language in _UNSPACED:
+        if self.language in UNSPACED:
             return phrase.casefold() in self.known
         words = _TOKEN.findall(phrase.casefold())
         return f" {' '.join(words)} " in self._known_tokens if words else phrase in self.known
@@ -171,7 +172,7 @@ def occurrences(phrases: tuple[str, ...], passage: Passage, grounds: Grounds) ->
     Word by word from a table, for an alternation of 300 phrases costs 1.5 ms per mail. In languages that don't part words a
     phrase is found anywhere.
     """
-    if grounds.language in _UNSPACED:
+    if grounds.language in UNSPACED:
         found = _anywhere(phrases).finditer(passage.plain) if phrases else ()
         yield from (Span(*one.span(), one[0]) for one in found)
         return

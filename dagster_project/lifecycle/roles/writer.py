@@ -21,7 +21,7 @@ CTA_ID = "cta_id"  # in a letter's answer, beside its slots
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class WriterRequest:
-    """One distinct fact pattern: campaign, variant, locale, public facts, ranges of others, placeholders with a value.
+    """One distinct fact pattern: campaign, variant, locale, public facts, ranges of others, placeholders with a value, redacted words.
 
     Nothing here is about one person, so one answer serves everyone who shares the pattern.
     """
@@ -36,6 +36,7 @@ class WriterRequest:
     facts: Mapping[str, str | float | None]
     placeholders: tuple[str, ...]
     ranges: Mapping[str, str] = dataclasses.field(default_factory=dict)  # of bucketed facts; grounds for no number
+    quoted: Mapping[str, str] = dataclasses.field(default_factory=dict)  # users' words, redacted; grounds for nothing
     previous: Mapping[str, str] = dataclasses.field(default_factory=dict)  # slots that somebody objected to
     objections: tuple[str, ...] = ()  # and what they said
     brief: str = ""  # of a letter: what it is to achieve
@@ -51,6 +52,7 @@ class WriterRequest:
                 "facts": dict(self.facts),
                 "ranges": dict(self.ranges),
                 "placeholders": list(self.placeholders),
+                **({"quoted": dict(self.quoted)} if self.quoted else {}),
                 "letter": [self.brief, dict(self.ctas)],
                 "knowledge": [excerpt.hash for excerpt in self.consulted.excerpts],
                 "repair": [dict(self.previous), list(self.objections)],
@@ -79,8 +81,9 @@ def shown(request: WriterRequest) -> dict[str, object]:
         "campaign": request.campaign_title,
         "tone": request.tone,
         "locale": request.locale,
-        "facts": {name: display(value) for name, value in request.facts.items() if value is not None},
+        "facts": {name: display(value, request.locale) for name, value in request.facts.items() if value is not None},
         "ranges": dict(request.ranges),
+        **({"quoted": dict(request.quoted)} if request.quoted else {}),
         "placeholders": [f"{{{{{name}}}}}" for name in request.placeholders],
         **({"knowledge": knowledge(request)} if request.consulted.excerpts else {}),
         **({"brief": request.brief, "ctas": dict(request.ctas)} if request.ctas else {}),

@@ -1,0 +1,120 @@
+"""A pattern told by what differs is the pattern that the whole request has."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from dagster_project.lifecycle.campaign import Locales
+from dagster_project.lifecycle.drafting import writer_request, writer_requests
+from dagster_project.lifecycle.errors import InputError
+from dagster_project.lifecycle.message import Mode, PlannedMessage
+from dagster_project.lifecycle.patterns import pattern_of
+from dagster_project.lifecycle.template import Part, TemplateSpec, prepare_facts
+
+SPEC = TemplateSpec.model_validate(
+    {
+        "tone": "plain",
+        "why": "Because.",
+        "locales": ["en", "de"],
+        "facts": {
+            "plan": {"type": "text", "to_model": "public"},
+            "seats": {"type": "number", "to_model": "public"},
+            "weeks": {"type": "number", "to_model": "bucket", "buckets": [4, 8]},
+            "share": {"type": "percent", "to_model": "bucket", "buckets": [0.5]},
+            "first_name": {"type": "text"},
+            "hidden": {"type": "text", "to_model": "never"},
+        },
+        "slots": {"intro": {"description": "d", "max_chars": 60, "placeholders": ["first_name"]}},
+    }
+)
+
+
+@dataclasses.dataclass(frozen=True)
+class SilentTemplate:
+    """All that a request takes from a template."""
+
+    name: str = "templates/emails/hello/default"
+    spec: TemplateSpec = SPEC
+    version: str = "v"
+    layout_hash: str = "l"
+    parts: Mapping[str, Part] = dataclasses.field(default_factory=dict)
+    letters: Mapping[str, SilentTemplate] = dataclasses.field(default_factory=dict)
+
+    def in_locale(self, locale: str) -> SilentTemplate:
+        assert locale in self.spec.locales
+        return self
+
+
+@dataclasses.dataclass(frozen=True)
+class AssistedPolicy:
+    title: str = "Say hello"
+    mode: Mode = "assisted"
+    legal_basis: str = "consent"
+    locales: Locales = dataclasses.field(default_factory=lambda: Locales(fallback="en"))
+
+
+FACTS = st.fixed_dictionaries(
+    {
+        "plan": st.sampled_from([None, "team", "pro", " team ", "None"]),
+        "seats": st.sampled_from([None, 0, 1, 1.0, 2.5, True, "1"]),
+        "weeks": st.sampled_from([None, 3, 4, 4.0, 7.9, 8, 80]),
+        "share": st.sampled_from([None, 0, 0.25, 0.5, 1]),
+        "first_name": st.sampled_from([None, "Ana", "Ben", "www.x.example/a"]),
+        "hidden": st.sampled_from([None, "Zyxwell"]),
+    }
+)
+
+
+def message(number: int, facts: Mapping[str, object], locale: str | None, variant: str) -> PlannedMessage:
+    return PlannedMessage(
+        message_id=f"m{number}",
+        campaign_id="hello",
+        user_id=f"u{number}",
+        account_id=None,
+        occurrence_key="once",
+        decision_id=f"d{number}",
+        policy_hash="p",
+        message_type="product_tips",
+        channel="email",
+        variant=variant,
+        locale=locale,
+        email=f"u{number}@mail.example",
+        facts=facts,
+        send_after=None,
+        send_before=None,
+    )
+
+
+PEOPLE = st.lists(
+    st.tuples(FACTS, st.sampled_from([None, "en", "de", "de-AT"]), st.sampled_from(["default", "short"])), max_size=30
+).map(lambda people: [message(number, *one) for number, one in enumerate(people)])
+
+
+@given(messages=PEOPLE)
+def test_messages_share_a_request_exactly_where_their_whole_requests_are_equal(messages: list[PlannedMessage]) -> None:
+    """1 and 1.0 are written differently and asked for apart; whose facts don't fit is asked for in no way."""
+    template, policy = SilentTemplate(), AssistedPolicy()
+    expected = {}
+    for one in messages:
+        try:
+            expected[one.message_id] = writer_request(one, policy, template)  # pyright: ignore[reportArgumentType]
+        except InputError:
+            continue
+
+    key_of, requests = writer_requests(messages, {"hello": policy}, lambda *_: template)  # pyright: ignore[reportArgumentType]
+
+    assert {name: requests[key] for name, key in key_of.items()} == expected
+    assert key_of == {name: one.key for name, one in expected.items()}
+
+
+def test_a_pattern_holds_nothing_that_a_model_may_not_see() -> None:
+    """So it may stand in a log."""
+    facts = {"plan": "team", "seats": 3, "weeks": 5, "share": 0.75, "first_name": "Quuxbury", "hidden": "Zyxwell"}
+
+    pattern = pattern_of(message(1, facts, "en", "default"), SPEC, prepare_facts("t", SPEC.facts, facts))
+
+    assert pattern == ("hello", "default", "en", "'team'", "3", "at least 4, below 8", "at least 0.5", True, True)
