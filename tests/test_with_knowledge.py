@@ -16,6 +16,7 @@ from dagster_project.commands.review import show
 from dagster_project.commands.run import Report
 from dagster_project.home import Home
 from dagster_project.lifecycle.message import content_hash
+from tests.model_server import WELL, objections, role_of, saying, scores
 
 pytestmark = pytest.mark.slow
 
@@ -37,10 +38,9 @@ class Model:
     def chat(self, request: Request) -> Response:
         asked = json.loads(request.get_json()["messages"][1]["content"])
         self.asked.append(asked)
-        words = {
-            name: " ".join(["Everything is where you left it.", *slot["must_use"]])
-            for name, slot in asked["slots"].items()
-        }
+        if (role := role_of(request)) != "writer":
+            return saying(scores() if role == "reviewer" else objections())(request)
+        words = {name: " ".join([WELL[asked["locale"]], *slot["must_use"]]) for name, slot in asked["slots"].items()}
         choice = {"index": 0, "finish_reason": "stop", "message": {"role": "assistant", "content": json.dumps(words)}}
         usage = {"prompt_tokens": 300, "completion_tokens": 40, "total_tokens": 340}
         body = {"id": "c", "object": "chat.completion", "created": 1, "model": "m", "choices": [choice], "usage": usage}

@@ -124,7 +124,7 @@ def test_groups_have_the_same_drafts_as_one_batch(mode: Mode, slots: dict[str, s
 
 def test_no_messages_are_one_empty_group() -> None:
     """What is told of answers is told all the same."""
-    assert list(draft_in_groups([], **given(Contented(GOOD), "assisted"))) == [Batch((), {}, {}, ())]
+    assert list(draft_in_groups([], **given(Contented(GOOD), "assisted"))) == [Batch((), {}, {}, (), ())]
 
 
 def test_memory_holds_no_more_than_one_group_of_drafts(ledger: Ledger, tmp_path: Path) -> None:
@@ -146,7 +146,9 @@ def test_memory_holds_no_more_than_one_group_of_drafts(ledger: Ledger, tmp_path:
 
     assert (len(most), rows) == (20, 200)
     assert max(most) == 20
-    assert (left.drafts, left.artifacts, len(left.answers)) == ((), {}, 4), "4, 8, 13 and 26 weeks begin the ranges"
+    assert (left.drafts, left.artifacts, len(left.answers)) == ((), {}, 12), (
+        "4, 8, 13 and 26 weeks begin the ranges, and three roles have a part in each"
+    )
 
 
 def test_what_is_recorded_in_groups_is_what_is_read(ledger: Ledger, tmp_path: Path) -> None:
