@@ -351,7 +351,7 @@ def test_after_three_days_the_policy_says_what_becomes_of_what_no_key_could_sett
     state: str,
 ) -> None:
     monkeypatch.setattr(workers, "DOUBT_SECONDS", 0.0)
-    monkeypatch.setattr(Home, "policies", {"welcome": SimpleNamespace(on_unknown=policy)})
+    monkeypatch.setattr(Home, "policies", {"welcome": SimpleNamespace(on_unknown=policy, model_budget=None)})
     home = released(1, **resend(provider))
     assert answer(call("deliver", "--json"))["in_doubt"] == 1
     assert answer(call("reconcile", "--json"))["settled"] == {}, "not before"
