@@ -85,9 +85,11 @@ def run(home: Home, as_of: datetime | None, listener: StageListener) -> Report:
                 )
             gates = ledger.gates(run_id)
             spent = ledger.spent(run_id)
-            drafts = [draft for _, draft in ledger.drafts(run_id=run_id, states=None)]
-            lists = Counter(draft.recipe["knowledge"] for draft in drafts if "knowledge" in draft.recipe)
-            ways = [(read_consulted(ledger.artifact(one))["ranked_by"], count) for one, count in lists.items()]
+            drafts = ledger.count_drafts(run_id)
+            ways = Counter[str]()
+            for how, count in drafts.items():
+                if how.knowledge:
+                    ways[read_consulted(ledger.artifact(how.knowledge))["ranked_by"]] += count
             states = Counter(message.state for message in ledger.messages(since=tick.started_at))
         if outcome.input_error:
             raise InputError(outcome.input_error)
@@ -96,14 +98,14 @@ def run(home: Home, as_of: datetime | None, listener: StageListener) -> Report:
         report = Report(
             as_of=f"{as_of.isoformat()}Z",
             run_id=run_id,
-            stages=_stages(home, outcome.seconds, len(decisions), len(drafts), states),
+            stages=_stages(home, outcome.seconds, len(decisions), drafts.total(), states),
             verdicts=_counts(row["verdict"] for row in decisions),
             reasons=_counts(row["reason"] for row in decisions),
             gates=stage_gates,
-            drafts=_counts(draft.mode for draft in drafts),
+            drafts=_counts(how.mode for how in drafts.elements()),
             model=_spent(spent),
-            fallbacks=_counts(draft.fallback_reason for draft in drafts if draft.fallback_reason),
-            knowledge=_counts(way for way, count in ways for _ in range(count)),
+            fallbacks=_counts(how.fallback_reason for how in drafts.elements() if how.fallback_reason),
+            knowledge=_counts(ways.elements()),
             deliveries=dict(states),
             campaigns=campaigns,
             decisions_hash=decisions_hash(decisions) if decided else None,

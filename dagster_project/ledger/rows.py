@@ -27,6 +27,15 @@ class TickRow:
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
+class Drafted:
+    """How a draft was made. `knowledge` is the hash of what its writer looked up; None where it looked up nothing."""
+
+    mode: str
+    fallback_reason: str | None
+    knowledge: str | None
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
 class Message:
     """One message as it stands now, with whom it is for. `email` and `facts` are empty once the person is erased."""
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Collection, Mapping, Sequence
 from datetime import datetime, timedelta
 from types import TracebackType
@@ -35,6 +36,7 @@ from dagster_project.ledger.reviews import Route
 from dagster_project.ledger.rows import (
     Claim,
     Control,
+    Drafted,
     GateRow,
     Message,
     Release,
@@ -165,13 +167,15 @@ class Ledger:
         message_ids: Collection[str] | None = None,
         source_pack: str | None = None,
         states: Collection[State] | None = OPEN,
-        run_id: str | None = None,
     ) -> list[tuple[Message, Draft]]:
-        """Messages with their current draft, by default those that may still go out; `run_id`: drafted in that run."""
+        """Messages with their current draft, by default those that may still go out."""
         with self._database.read() as connection:
-            return mail.read_drafts(
-                connection, message_ids=message_ids, source_pack=source_pack, states=states, run_id=run_id
-            )
+            return mail.read_drafts(connection, message_ids=message_ids, source_pack=source_pack, states=states)
+
+    def count_drafts(self, run_id: str) -> Counter[Drafted]:
+        """How the current drafts that this run made were made, and how many of each."""
+        with self._database.read() as connection:
+            return mail.count_drafts(connection, run_id)
 
     def cautions(self, message_ids: Collection[str]) -> dict[str, str]:
         """message_id → why a person may have to see its draft, where there is something."""

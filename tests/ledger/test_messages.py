@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from dagster_project.ledger.rows import Drafted
 from dagster_project.lifecycle.errors import InputError
 from dagster_project.lifecycle.message import content_hash
 
@@ -77,6 +78,22 @@ def test_drafts_of_what_is_closed_are_left_out_unless_asked_for(world: World) ->
     assert [message.message_id for message, _ in world.ledger.drafts()] == ["m0002"]
     assert len(world.ledger.drafts(states=None)) == 2
     assert len(world.ledger.drafts(message_ids=["m0001"], states=None)) == 1
+
+
+def test_a_run_s_drafts_are_counted_by_how_they_were_made(world: World) -> None:
+    """Whatever became of them; a draft that another run made instead is that run's."""
+    world.drafted(3)
+    recipe = {"template": "t", "knowledge": "k"}
+    looked_up = world.draft("m0002", "A model said", mode="assisted", fallback_reason=None, recipe=recipe)
+    world.ledger.record_drafts([looked_up], world.run_id, world.as_of)
+    world.ledger.record_drafts([world.draft("m0003", "Other")], "run-2", world.as_of)
+    world.ledger.cancel({"m0001": "expired"}, world.run_id, world.as_of)
+
+    assert world.ledger.count_drafts(world.run_id) == {
+        Drafted("template", "no_model", None): 1,
+        Drafted("assisted", None, "k"): 1,
+    }
+    assert world.ledger.count_drafts("run-2").total() == 1
 
 
 def test_only_what_no_worker_holds_is_cancelled(world: World) -> None:
