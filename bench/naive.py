@@ -44,6 +44,7 @@ def run(folder: Path, port: int, dkim_key: Path | None) -> dict[str, Any]:
     """Send everybody in people.csv their mail. `seconds` of the loop, without imports and reading; `octets` of the last mail."""
     people = pd.read_csv(folder / "people.csv")
     environment = jinja2.Environment(loader=jinja2.FileSystemLoader(folder), autoescape=True)
+    environment.filters["plural_form"] = lambda number: int(number != 1)  # of English, which its templates are in
     html, text = (
         environment.get_template("mail.html.j2"),
         environment.overlay(autoescape=False).get_template("mail.txt.j2"),
