@@ -19,6 +19,7 @@ from dagster_project.lifecycle.drafting import (
     draft_all,
     template_artifacts,
     writer_request,
+    writer_requests,
 )
 from dagster_project.lifecycle.errors import InputError
 from dagster_project.lifecycle.guards.reading import Phrases
@@ -561,6 +562,18 @@ def test_words_of_a_user_are_quoted_redacted_and_make_a_pattern() -> None:
     assert first.key == same.key != other.key
     assert "uirin" not in repr(first)
     assert "uuxbury" not in repr(first)
+
+
+def test_nobody_gets_a_text_about_somebody_else_s_words() -> None:
+    """Of a whole tick too: those who wrote the same share one text, and who wrote something else has another."""
+    tickets = ["cannot sign in", "the export is empty", "cannot sign in"]
+    messages = [message(number, facts=TICKET | {"ticket": said}) for number, said in enumerate(tickets, 1)]
+    template = FakeTemplate(spec=QUOTING)
+
+    key_of, requests = writer_requests(messages, {"hello": FakePolicy(mode="assisted")}, lambda *_: template, nothing)
+
+    assert [requests[key_of[one.message_id]].quoted["ticket"] for one in messages] == tickets
+    assert len(requests) == 2
 
 
 @pytest.mark.parametrize(
