@@ -1,6 +1,6 @@
 """How fast people are decided on, beside reading the events at all and beside pandas and polars: `python -m bench.decide`.
 
-    python -m bench.decide --events 1000000,10000000,100000000 --repetitions 5 --json decide.json --docs docs/performance.md
+    python -m bench.decide --events 1000000,10000000,100000000 --repetitions 5,3,1 --json decide.json --docs docs/performance.md
 
 The demo company is made anew for each size, with users in proportion. Every repetition runs every case once, each in a process of its own,
 so that what else the machine does falls on all of them; a ratio is taken within a repetition.
@@ -38,14 +38,14 @@ class Plan:
     kind: str
     memory_limit: str = "8GB"
     needs: str = ""  # a module that may not be installed
-    most_events: int = 10**12  # more than so many would not fit into memory
+    most_events: int = 10**12  # it holds them all in memory, so it is left out where there are more
 
 
 PLANS: Mapping[str, Plan] = {
     "scan": Plan("read four columns of every event", "scan"),
     "activity": Plan("activity of each user, the models", "activity"),
     "activity_carried": Plan("the same, moved on from the day before", "activity_carried"),
-    "polars": Plan("the same activity, polars", "polars", needs="polars"),
+    "polars": Plan("the same activity, polars", "polars", needs="polars", most_events=20_000_000),
     "pandas": Plan("the same activity, pandas", "pandas", needs="pandas", most_events=20_000_000),
     "decide": Plan("decide: every model up to the verdicts", "decide"),
     "decide_2gb": Plan("decide, within 2 GB", "decide", memory_limit="2GB"),
@@ -53,7 +53,7 @@ PLANS: Mapping[str, Plan] = {
 }
 HEAD = ("case", "seconds", "times the scan", "rows out", "peak MiB")
 SETTING = """\
-{repetitions} repetitions for each size, all cases interleaved, each in a process of its own, {threads} threads; median [least to most]; a
+{repetitions} repetitions of the sizes, all cases interleaved, each in a process of its own, {threads} threads; median [least to most]; a
 ratio is taken within its repetition. The company has a user for each {events_per_user} events and {days} days of usage. The SQL is the
 models' own, run by DuckDB from Parquet files to the verdicts; dbt's own time and the landing of the files are in no figure. polars and
 pandas make the same columns, row by row equal, and their import is not counted. Every run of `decide` gave the same verdicts, by hash.
@@ -62,7 +62,7 @@ pandas make the same columns, row by row equal, and their import is not counted.
 
 def main(
     events: Annotated[str, typer.Option(help="sizes, comma-separated")] = "1000000,10000000",
-    repetitions: Annotated[int, typer.Option(min=1, help="of all cases, one after the other")] = 5,
+    repetitions: Annotated[str, typer.Option(help="of all cases; one number, or one for each size")] = "5",
     threads: Annotated[int, typer.Option(min=1, max=64, help="of DuckDB and polars")] = 4,
     folder: Annotated[Path | None, typer.Option(help="where the company lies; default the temporary folder")] = None,
     json_file: Annotated[Path | None, typer.Option("--json", help="everything that was measured")] = None,
@@ -70,14 +70,17 @@ def main(
 ) -> None:
     """Measure deciding, print a table."""
     machine.require_bytecode()
-    try:
-        sizes = sorted({int(size) for size in events.split(",")})
-    except ValueError:
-        raise SystemExit(f"--events: found {events!r}, allowed: whole numbers, comma-separated") from None
-    if sizes[0] < EVENTS_PER_USER:
-        raise SystemExit(f"--events: found {sizes[0]}, allowed: {EVENTS_PER_USER} or more")
+    sizes = _numbers("--events", events, EVENTS_PER_USER)
+    times = _numbers("--repetitions", repetitions, 1)
+    if sizes != sorted(set(sizes)):
+        raise SystemExit(f"--events: found {events!r}, allowed: each size once, smallest first")
+    if len(times) not in {1, len(sizes)}:
+        raise SystemExit(
+            f"--repetitions: found {repetitions!r}, allowed: one number, or one for each of {len(sizes)} sizes"
+        )
+    plan = dict(zip(sizes, times if len(times) > 1 else times * len(sizes), strict=True))
     with tempfile.TemporaryDirectory(prefix="postrider-bench-", dir=folder) as name:
-        document = measure(Path(name), sizes, repetitions, threads)
+        document = measure(Path(name), plan, threads)
     if json_file:
         json_file.write_text(json.dumps(document, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
     text = markdown(document)
@@ -86,14 +89,30 @@ def main(
         results.write_between(docs, "decide", text)
 
 
-def measure(folder: Path, sizes: Sequence[int], repetitions: int, threads: int) -> dict[str, Any]:
-    """Machine, settings, and of each size the company and each repetition. RuntimeError when two cases that should agree do not."""
-    free, needed = shutil.disk_usage(folder).free, sizes[-1] * EVENT_OCTETS
+def _numbers(option: str, text: str, least: int) -> list[int]:
+    try:
+        numbers = [int(part) for part in text.split(",")]
+    except ValueError:
+        raise SystemExit(f"{option}: found {text!r}, allowed: whole numbers, comma-separated") from None
+    if min(numbers) < least:
+        raise SystemExit(f"{option}: found {min(numbers)}, allowed: {least} or more")
+    return numbers
+
+
+def measure(folder: Path, plan: Mapping[int, int], threads: int) -> dict[str, Any]:
+    """Machine, settings, and of each size (events to repetitions) the company and each repetition. RuntimeError when two cases that should
+    agree do not."""
+    free, needed = shutil.disk_usage(folder).free, max(plan) * EVENT_OCTETS
     if free < needed:
         raise SystemExit(f"{folder}: found {free / 2**30:.1f} GiB free, allowed: {needed / 2**30:.1f} or more")
     described = machine.describe(folder)
-    found = [_size(folder / str(size), size, repetitions, threads) for size in sizes]
-    settings = {"repetitions": repetitions, "threads": threads, "events_per_user": EVENTS_PER_USER, "days": 120}
+    found = [_size(folder / str(size), size, repetitions, threads) for size, repetitions in plan.items()]
+    settings = {
+        "repetitions": ", ".join(map(str, plan.values())),
+        "threads": threads,
+        "events_per_user": EVENTS_PER_USER,
+        "days": 120,
+    }
     return {"machine": described, "settings": settings, "sizes": found, "goals": goals(found)}
 
 
@@ -123,7 +142,7 @@ def _case(folder: Path, scratch: Path, plan: Plan, events: int, threads: int) ->
     if plan.needs and importlib.util.find_spec(plan.needs) is None:
         return {"skipped": f"{plan.needs} is not installed"}
     if events > plan.most_events:
-        return {"skipped": "more than fits into memory"}
+        return {"skipped": f"holds all in memory: not above {plan.most_events:,}"}
     scratch.mkdir()
     order = deciding.Order(str(folder), str(scratch), threads=threads, memory_limit=plan.memory_limit)
     return cases.in_a_process(plan.kind, order, "env", f"POLARS_MAX_THREADS={threads}", module=MODULE)

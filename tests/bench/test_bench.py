@@ -80,7 +80,7 @@ def test_a_released_audience_is_claimed_whole(tmp_path: Path) -> None:
 @pytest.mark.slow
 def test_deciding_is_measured_beside_reading_and_beside_pandas(tmp_path: Path) -> None:
     """`measure` itself refuses verdicts that differ between two runs, and activity of pandas that differs from the models'."""
-    document = decide.measure(tmp_path, [20_000, 30_000], 1, 2)
+    document = decide.measure(tmp_path, {20_000: 1, 30_000: 1}, 2)
 
     assert json.loads(json.dumps(document)) == document
     assert list(tmp_path.iterdir()) == []
