@@ -42,6 +42,8 @@ from dagster_project.lifecycle.campaign import CampaignPolicy, policies, policy_
 from dagster_project.lifecycle.dkim import SigningKey, read_key, signed
 from dagster_project.lifecycle.drafting import Batch, Inform, Model, draft_all, draft_in_groups
 from dagster_project.lifecycle.errors import InputError
+from dagster_project.lifecycle.evals.contexts import FILE as CONTEXTS
+from dagster_project.lifecycle.evals.contexts import Contexts, parse_contexts
 from dagster_project.lifecycle.flow import Flow, Way, parse_flow
 from dagster_project.lifecycle.guards.reading import Phrases
 from dagster_project.lifecycle.links import unsubscribe_url
@@ -169,6 +171,20 @@ class Home:
         """What texts of a model are held against, by class of campaign; InputError for what is wrong in the file."""
         return load_classes(self.settings.project / "templates" / "prompts")
 
+    @cached_property
+    def eval_contexts(self) -> Contexts:
+        """What texts are measured on; InputError for what is wrong in the file."""
+        path = self.evals / "contexts.yml"
+        try:
+            return parse_contexts(read_yaml(path.read_text(encoding="utf-8"), CONTEXTS))
+        except (OSError, UnicodeDecodeError) as error:
+            raise InputError(f"{CONTEXTS}: found {error}, allowed: a readable UTF-8 file") from None
+
+    @property
+    def evals(self) -> Path:
+        """The folder of what evals need: contexts, a recording, the report of the last version."""
+        return self.settings.project / "templates" / "evals"
+
     @property
     def model_names(self) -> tuple[str, ...]:
         """The language models in the order in which they are asked."""
@@ -240,9 +256,16 @@ class Home:
         client = connect(self.settings.openai_api_key, self.settings.openai_base_url, seconds)
         return Asking(client, seconds, chain.affords, paid)
 
-    def draft(self, messages: Sequence[PlannedMessage], model: Model | None = None) -> Batch:
-        """Drafts of these messages, with what could not be drafted and why; without `model` in the templates' own words."""
-        return draft_all(messages, **self._letters(model))
+    def draft(
+        self,
+        messages: Sequence[PlannedMessage],
+        model: Model | None = None,
+        policies: Mapping[str, CampaignPolicy] | None = None,
+    ) -> Batch:
+        """Drafts of these messages, with what could not be drafted and why; without `model` in the templates' own words. `policies`
+        stand in for the project's."""
+        given = self._letters(model)
+        return draft_all(messages, **{**given, "policies": policies or given["policies"]})
 
     def draft_in_groups(self, messages: Sequence[PlannedMessage], model: Model | None = None) -> Iterator[Batch]:
         """As `draft`, some thousand drafts at a time: no more than a batch need be in memory."""

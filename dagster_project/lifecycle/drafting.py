@@ -87,6 +87,7 @@ class Batch:
     artifacts: Mapping[str, bytes]  # content hash -> bytes: everything the recipes point at, nothing personal
     answers: tuple[Answer, ...]  # of all roles that were asked, in the order of the calls
     objections: tuple[str, ...]  # what guards, reviewer or policy enforcer said against a text, each once
+    rejections: tuple[str, ...] = ()  # the word for each text that was turned down; see `pipeline.Outcome`
 
 
 def writer_request(
@@ -308,7 +309,7 @@ def draft_in_groups(
                 continue
             drafts.append(made)
             _add_artifacts(artifacts, made, template.in_locale(made.locale), result)
-        asked = ((), ()) if start else (outcome.answers, outcome.objections)
+        asked = ((), (), ()) if start else (outcome.answers, outcome.objections, outcome.rejections)
         yield Batch(tuple(drafts), failures, artifacts, *asked)
 
 
@@ -341,6 +342,7 @@ def _as_one(in_groups: Callable[_Given, Iterator[Batch]]) -> Callable[_Given, Ba
             {digest: content for batch in batches for digest, content in batch.artifacts.items()},
             tuple(answer for batch in batches for answer in batch.answers),
             tuple(said for batch in batches for said in batch.objections),
+            tuple(word for batch in batches for word in batch.rejections),
         )
 
     return all_of
