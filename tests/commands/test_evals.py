@@ -14,7 +14,6 @@ from dagster_project.adapters.cassette import read_cassette
 from dagster_project.commands.evals import Asked, evaluate
 from dagster_project.home import Home
 from dagster_project.lifecycle.errors import InputError
-from dagster_project.settings import Settings
 from tests.model_server import WELL
 
 ROOT = Path(__file__).parents[2]
@@ -25,32 +24,24 @@ Call = Callable[..., tuple[int, str, str]]
 pytestmark = pytest.mark.slow
 
 
-@pytest.fixture(scope="module")
-def home(tmp_path_factory: pytest.TempPathFactory) -> Home:
-    """One that has parsed the project. Not to be changed."""
-    made = Home(Settings(home=tmp_path_factory.mktemp("evals") / "home"))
-    _ = made.policies
-    return made
-
-
 @pytest.fixture
-def told(home: Home, monkeypatch: pytest.MonkeyPatch) -> Home:
+def told(parsed: Home, monkeypatch: pytest.MonkeyPatch) -> Home:
     """The same home for the command line, which opens it by the environment."""
-    monkeypatch.setenv("POSTRIDER_HOME", str(home.path))
-    monkeypatch.setattr(home_module, "_latest", home)
-    return home
+    monkeypatch.setenv("POSTRIDER_HOME", str(parsed.path))
+    monkeypatch.setattr(home_module, "_latest", parsed)
+    return parsed
 
 
-def test_the_shipped_recording_is_whole_and_its_report_is_the_shipped_one(home: Home) -> None:
+def test_the_shipped_recording_is_whole_and_its_report_is_the_shipped_one(parsed: Home) -> None:
     """Every case replays without a model, to the figures that git has: else `make cassette` was forgotten."""
-    report = evaluate(home, Asked(cassette=SHIPPED))
+    report = evaluate(parsed, Asked(cassette=SHIPPED))
     kept = json.loads((EVALS / "baseline.json").read_text())
 
     assert {name: report[name] for name in kept} == kept, "make cassette records anew, and writes the report"
     difference = report["difference"]
     assert (difference["inputs"], difference["all"], difference["cases"]) == ({}, {}, [])
     assert "no real model" in report["answered_by"]
-    assert not home.outbox.exists()
+    assert not parsed.outbox.exists()
     total = report["all"]
     assert total["by_model"] + sum(total["fallbacks"].values()) == total["contexts"]
     assert total["not_drafted"] == {}
@@ -60,12 +51,12 @@ def test_the_shipped_recording_is_whole_and_its_report_is_the_shipped_one(home: 
     assert all(one["dollars"] > 0 for one in total["roles"].values())
 
 
-def test_nothing_of_anybody_is_in_the_recording(home: Home) -> None:
+def test_nothing_of_anybody_is_in_the_recording(parsed: Home) -> None:
     """No name, company or hostile word of a context; its answers are the script's sentences."""
     recorded = SHIPPED.read_text(encoding="utf-8")
     personal = {
         str(value)
-        for one in home.eval_contexts.contexts
+        for one in parsed.eval_contexts.contexts
         for value in [one.text, *one.facts.values()]
         if isinstance(value, str) and len(value) > 2
     }
@@ -142,13 +133,13 @@ def test_what_is_wrong_with_the_call_is_one_line(told: Home, call: Call, argumen
     assert err.startswith(f"postrider: {said}")
 
 
-def test_a_changed_prompt_is_another_version_and_is_not_asked(home: Home, tmp_path: Path) -> None:
+def test_a_changed_prompt_is_another_version_and_is_not_asked(parsed: Home, tmp_path: Path) -> None:
     """The recording has no answer to it, and says so."""
     shutil.copytree(ROOT / "templates", tmp_path / "templates")
     prompt = tmp_path / "templates" / "prompts" / "writer.md"
     prompt.write_text(prompt.read_text() + "\nBe brief.\n")
-    changed = Home(home.settings.model_copy(update={"project": tmp_path}))
-    changed.policies = home.policies  # a prompt is none of dbt's business
+    changed = Home(parsed.settings.model_copy(update={"project": tmp_path}))
+    changed.policies = parsed.policies  # a prompt is none of dbt's business
 
     with pytest.raises(InputError, match=r"found no answer of the writer for churn_risk to prompt"):
         evaluate(changed, Asked(cassette=SHIPPED))
