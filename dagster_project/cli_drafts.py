@@ -46,3 +46,15 @@ def drafts_eval(
     show(answer, as_json, show_evals)
     if answer["failed"]:
         raise Refusal(f"{len(answer['failed'])} threshold(s) passed: {answer['failed'][0]}")
+
+
+@drafts_app.command("canary")
+def drafts_canary(source: Source = None, as_json: Json = False) -> None:
+    """A new prompt or model beside the standing ones: rejections, repairs, fallbacks, verdicts, unsubscribes, and how many more it takes.
+
+    Example: postrider drafts canary
+    """
+    from dagster_project.commands.canary import canary
+    from dagster_project.commands.canary_report import show_canary
+
+    show(canary(home(source)), as_json, show_canary)

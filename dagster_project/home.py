@@ -25,7 +25,7 @@ from dagster_project.adapters.knowledge import Retriever, load_knowledge
 from dagster_project.adapters.letterhead import Letterhead
 from dagster_project.adapters.model_chain import Limits, ModelChain, model_names, open_models
 from dagster_project.adapters.models import Models
-from dagster_project.adapters.prompts import load_classes, load_prompts
+from dagster_project.adapters.prompts import load_canary, load_canary_prompts, load_classes, load_prompts
 from dagster_project.adapters.redaction import open_patterns
 from dagster_project.adapters.secret import secret_keys
 from dagster_project.adapters.state import Carrying, carrying, told
@@ -52,8 +52,10 @@ from dagster_project.lifecycle.message import Draft, PlannedMessage
 from dagster_project.lifecycle.mime import build, read_sender
 from dagster_project.lifecycle.mime_encoding import BuildError
 from dagster_project.lifecycle.policy_versions import documents
+from dagster_project.lifecycle.prompt_canary import FILE as CANARY
+from dagster_project.lifecycle.prompt_canary import Arm, Canary, PromptCanary, version_of
 from dagster_project.lifecycle.redaction import Find
-from dagster_project.lifecycle.roles.call import Answer, Question
+from dagster_project.lifecycle.roles.call import Answer, Ask, Question
 from dagster_project.lifecycle.roles.classes import Classes
 from dagster_project.lifecycle.source import SourcePack
 from dagster_project.settings import Settings
@@ -219,8 +221,40 @@ class Home:
         chain = self.model_chain(ledger.spent(run_id))
         if chain is None:
             return None
-        ask = chain.remembering(ledger.answers, functools.partial(ledger.record_calls, run_id))
-        return Model(ask, self.classes, self.informing(as_of, self._asking(chain, ledger, run_id)), self.patterns)
+        record = functools.partial(ledger.record_calls, run_id)
+        ask = chain.remembering(ledger.answers, record)
+        informing = self.informing(as_of, self._asking(chain, ledger, run_id))
+        canary = self.canary_asked(
+            ask, lambda names, prompts: chain.beside(names, prompts).remembering(ledger.answers, record), ledger
+        )
+        return Model(ask, self.classes, informing, self.patterns, canary)
+
+    @cached_property
+    def canary(self) -> PromptCanary | None:
+        """A new prompt or model on trial; InputError for what is wrong in its file, or a campaign that nobody has."""
+        found = load_canary(self.settings.project / "templates" / "prompts")
+        if found and (unknown := sorted(set(found.campaigns) - set(self.policies))):
+            raise InputError(f"{CANARY}: campaigns: found {unknown[0]}, allowed are {', '.join(sorted(self.policies))}")
+        return found
+
+    @property
+    def canary_arm(self) -> tuple[Sequence[str], Mapping[str, bytes]] | None:
+        """The models and instructions on trial; None where nothing is."""
+        if self.canary is None:
+            return None
+        prompts = load_canary_prompts(self.settings.project / "templates" / "prompts", self.canary)
+        return (self.canary.model,) if self.canary.model else self.model_names, prompts
+
+    def canary_asked(
+        self, standing: Ask, asking: Callable[[Sequence[str], Mapping[str, bytes]], Ask], ledger: Ledger
+    ) -> Canary | None:
+        """The canary as a run writes with it; `asking` asks these models under these instructions. None without."""
+        if self.canary is None or (of_canary := self.canary_arm) is None:
+            return None
+        names, prompts = of_canary
+        arm = Arm(asking(names, prompts), prompts, names)
+        fates = ledger.canary_fates(self.canary.name, version_of(arm))
+        return Canary(self.canary, arm, Arm(standing, self.prompts, self.model_names), fates)
 
     @cached_property
     def retriever(self) -> Retriever:
@@ -460,7 +494,10 @@ class Home:
         self.preflight_letterhead()
         _ = secret_keys(self.path, self.settings.secret_keys)
         read_allow_list(self.settings.allow_list)
-        _ = self.model_chain({}), self.classes
+        chain = self.model_chain({})
+        if (of_canary := self.canary_arm) and chain:
+            _ = chain.beside(*of_canary)
+        _ = self.classes
         _ = self.retriever
         _ = self.flow
 

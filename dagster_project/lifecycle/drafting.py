@@ -16,6 +16,7 @@ from dagster_project.lifecycle.guards.reading import Phrases
 from dagster_project.lifecycle.message import Draft, Mode, PlannedMessage, content_hash
 from dagster_project.lifecycle.patterns import pattern_of
 from dagster_project.lifecycle.pipeline import Outcome, Standard, own_words, written
+from dagster_project.lifecycle.prompt_canary import Canary
 from dagster_project.lifecycle.redaction import Find, author_words, redacted_facts
 from dagster_project.lifecycle.roles.call import MALFORMED, OVER_LENGTH, Answer, Ask
 from dagster_project.lifecycle.roles.classes import Classes
@@ -71,6 +72,7 @@ class Model:
     classes: Classes
     inform: Inform | None = None  # what its writers may look up
     patterns: Find | None = None  # of personal data: needed where a template redacts
+    canary: Canary | None = None  # a new prompt or model that a share of the patterns is written by
 
 
 Inform = Callable[
@@ -200,6 +202,7 @@ def draft(
         unsubscribe_url=context.unsubscribe_url,
         recipe=recipe,
         caution=result.caution if result and policy.mode != "template" else None,
+        trial=result.trial if result and policy.mode != "template" else None,
     )
 
 
@@ -368,7 +371,12 @@ def written_texts(
         policy = policies[campaign_id]
         return Standard(model.classes.of(policy), policy.review != "none")
 
-    return key_of, written(requests, model.ask, template_of=template_of, phrases=phrases, standard_of=standard_of)
+    def write(some: Mapping[str, WriterRequest], ask: Ask) -> Outcome:
+        return written(some, ask, template_of=template_of, phrases=phrases, standard_of=standard_of)
+
+    if model.canary:
+        return key_of, model.canary.written(requests, write, model.ask)
+    return key_of, write(requests, model.ask)
 
 
 def _policy(message: PlannedMessage, policies: Mapping[str, Policy]) -> Policy:
