@@ -111,7 +111,14 @@ def clustered(counts: Sequence[tuple[int, int]]) -> Rate:
         return Rate(part, whole, fewest)
     between = number / (number - 1) * sum((one - share * of) ** 2 for one, of in counts) / whole**2
     alone = share * (1 - share) / whole
-    return Rate(part, whole, max(fewest, min(whole, whole * alone / between)) if between else whole)
+    spread_known = (SIDE / _students(number - 1)) ** 2  # a spread that few patterns tell of may be larger
+    return Rate(part, whole, min(whole, whole * alone / between) * spread_known if between else whole)
+
+
+def _students(freedom: int) -> float:
+    """Student's quantile beside `SIDE`, by the first terms of Cornish and Fisher's series."""
+    first = (SIDE**3 + SIDE) / (4 * freedom)
+    return SIDE + first + (5 * SIDE**5 + 16 * SIDE**3 + 3 * SIDE) / (96 * freedom**2)
 
 
 def compared(tried: Sequence[Message], least: float) -> dict[str, Any]:

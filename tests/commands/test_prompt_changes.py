@@ -58,7 +58,7 @@ def test_a_changed_prompt_is_shown_and_its_figures_are_not_on_record(
 
 
 def test_where_both_are_on_record_the_figures_differ(parsed: Home, other: Callable[[], Home], tmp_path: Path) -> None:
-    """Stricter classes send more texts back; the recording has every answer to them but for repairs that nobody had asked for."""
+    """What follows from a silent reader is asked of nobody: the recording has every answer, and here no reader was silent."""
     classes = tmp_path / "templates" / "prompts" / "classes.yml"
     text = classes.read_text()
     assert "unheard: template" in text
