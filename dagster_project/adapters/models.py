@@ -275,9 +275,7 @@ class Models:
         ]  # fmt: skip
 
     @contextlib.contextmanager
-    def _dbt(
-        self, warehouse: str, manifest: Manifest | None = None, threads: int | None = None
-    ) -> Iterator[dbtRunner]:
+    def _dbt(self, warehouse: str, manifest: Manifest | None = None, threads: int | None = None) -> Iterator[dbtRunner]:
         """A runner that leaves the warehouse file free for the next step when it is done."""
         os.environ["POSTRIDER_WAREHOUSE"] = warehouse
         os.environ["POSTRIDER_THREADS"] = str(threads or self.threads)
