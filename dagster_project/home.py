@@ -23,6 +23,7 @@ from dagster_project.adapters.clock import utc_now
 from dagster_project.adapters.decisions import cap_prices, current_verdicts
 from dagster_project.adapters.knowledge import Retriever, load_knowledge
 from dagster_project.adapters.letterhead import Letterhead
+from dagster_project.adapters.model_batch import BatchLimits
 from dagster_project.adapters.model_chain import Limits, ModelChain, model_names, open_models
 from dagster_project.adapters.models import Models
 from dagster_project.adapters.prompts import load_canary, load_canary_prompts, load_classes, load_prompts
@@ -214,6 +215,9 @@ class Home:
             prompts=self.prompts,
             limits=limits,
             spent=spent,
+            batches=None
+            if settings.model_batch_above is None
+            else BatchLimits(settings.model_batch_above, settings.model_batch_seconds),
         )
 
     def model(self, ledger: Ledger, run_id: str, as_of: datetime) -> Model | None:
@@ -227,7 +231,7 @@ class Home:
         canary = self.canary_asked(
             ask, lambda names, prompts: chain.beside(names, prompts).remembering(ledger.answers, record), ledger
         )
-        return Model(ask, self.classes, informing, self.patterns, canary)
+        return Model(ask, self.classes, informing, self.patterns, canary, self.settings.model_batch_above)
 
     @cached_property
     def canary(self) -> PromptCanary | None:

@@ -87,6 +87,12 @@ class Settings(BaseSettings):
     )
     knowledge_chars: int = Field(default=2_000, ge=0, description="of templates/knowledge that a writer sees; 0: none")
     knowledge_excerpts: int = Field(default=4, ge=0, description="most of them that a writer sees; 0: none")
+    model_batch_above: int | None = Field(
+        default=None, ge=0, description="patterns beyond which a run asks by the server's batches; without it never"
+    )
+    model_batch_seconds: float = Field(
+        default=3600.0, gt=0, description="that a run waits for a batch; then ordinary calls"
+    )
     model_seconds_per_run: float = Field(default=600.0, gt=0, description="of asking; then the templates")
     model_timeout_seconds: float = Field(default=10.0, gt=0, description="per call; then the template goes out")
 

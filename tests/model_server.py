@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Mapping
 
+from pytest_httpserver import HTTPServer
 from werkzeug import Request, Response
+from werkzeug.test import EnvironBuilder
 
 PATH = "/v1/chat/completions"
 Handler = Callable[[Request], Response]
@@ -66,3 +69,81 @@ SILENT = saying(objections())
 def by_role(writer: Handler, reviewer: Handler = PLEASED, policy: Handler = SILENT) -> Handler:
     handlers = {"writer": writer, "reviewer": reviewer, "policy": policy}
     return lambda request: handlers[role_of(request)](request)
+
+
+class Batches:
+    """Files and batches of the same server: each line of a batch is answered by `handler` when it is made, and shown as done after
+    `looks` looks at it. `taken` has the lines of each batch."""
+
+    def __init__(self, server: HTTPServer, handler: Handler, looks: int = 1) -> None:
+        self.handler, self.looks = handler, looks
+        self.files: dict[str, bytes] = {}
+        self.deleted: list[str] = []
+        self.taken: list[list[dict]] = []
+        self.cancelled: list[str] = []
+        self.is_refusing = False
+        for path, method, answer in (
+            (r"^/v1/files$", "POST", self._upload),
+            (r"^/v1/files/[^/]+/content$", "GET", self._content),
+            (r"^/v1/files/[^/]+$", "DELETE", self._delete),
+            (r"^/v1/batches$", "POST", self._create),
+            (r"^/v1/batches/[^/]+$", "GET", self._look),
+            (r"^/v1/batches/[^/]+/cancel$", "POST", self._cancel),
+        ):
+            server.expect_request(re.compile(path), method=method).respond_with_handler(answer)
+
+    def _upload(self, request: Request) -> Response:
+        name = f"file-{len(self.files)}"
+        self.files[name] = request.files["file"].read()
+        return _json(
+            {
+                "id": name,
+                "object": "file",
+                "bytes": 1,
+                "created_at": 1,
+                "filename": "f",
+                "purpose": "batch",
+                "status": "ok",
+            }
+        )
+
+    def _content(self, request: Request) -> Response:
+        return Response(self.files[request.path.split("/")[3]])
+
+    def _delete(self, request: Request) -> Response:
+        self.deleted.append(name := request.path.split("/")[3])
+        return _json({"id": name, "object": "file", "deleted": True})
+
+    def _create(self, request: Request) -> Response:
+        if self.is_refusing:
+            return _json({"error": {"message": "no batches here"}}, 404)
+        rows = [json.loads(row) for row in self.files[request.get_json()["input_file_id"]].splitlines()]
+        self.taken.append(rows)
+        return self._look(request, f"batch-{len(self.taken) - 1}")
+
+    def _look(self, request: Request, name: str = "") -> Response:
+        name = name or request.path.split("/")[3]
+        self.looks -= 1
+        return _json(self._shown(name, "completed" if self.looks < 0 else "in_progress"))
+
+    def _cancel(self, request: Request) -> Response:
+        self.cancelled.append(name := request.path.split("/")[3])
+        return _json(self._shown(name, "cancelled"))
+
+    def _shown(self, name: str, status: str) -> dict[str, object]:
+        output = f"out-{name}"
+        if status == "completed" and output not in self.files:
+            self.files[output] = b"\n".join(self._answered(row) for row in self.taken[int(name.split("-")[1])])
+        return {
+            "id": name, "object": "batch", "endpoint": PATH, "input_file_id": "file-0", "completion_window": "24h", "created_at": 1,
+            "status": status, "output_file_id": output if status == "completed" else None,
+        }  # fmt: skip
+
+    def _answered(self, row: dict) -> bytes:
+        said = self.handler(EnvironBuilder(path=row["url"], method=row["method"], json=row["body"]).get_request())
+        response = {"status_code": said.status_code, "request_id": "r", "body": said.get_json(silent=True)}
+        return json.dumps({"id": "b", "custom_id": row["custom_id"], "response": response, "error": None}).encode()
+
+
+def _json(body: object, status: int = 200) -> Response:
+    return Response(json.dumps(body), status=status, content_type="application/json")

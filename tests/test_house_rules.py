@@ -43,6 +43,7 @@ LIBRARIES = {
     "great_expectations": ("expectations/",),
     "openai": (
         "adapters/language_model.py",
+        "adapters/model_batch.py",
         "adapters/model_chain.py",
         "adapters/embeddings.py",
         "adapters/translator.py",

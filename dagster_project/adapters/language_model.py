@@ -66,7 +66,7 @@ class LanguageModel:
     def most(self, asked: Instructed) -> Cost:
         """The most that one call can cost: no token is shorter than a byte, and an answer is cut at its limit."""
         sent = (asked.prompt, asked.question.content.encode(), asked.question.schema.encode())
-        tokens_in, tokens_out = sum(map(len, sent)) + _TOKENS_AROUND, _limit(asked.question)
+        tokens_in, tokens_out = sum(map(len, sent)) + _TOKENS_AROUND, most_tokens(asked.question)
         return Cost(1, tokens_in + tokens_out, dollars(self.name, tokens_in, tokens_out))
 
     def wave(self, asked: Sequence[Instructed], seconds: float, patience: float) -> list[Call]:
@@ -89,7 +89,7 @@ class LanguageModel:
         return calls
 
     def _result(self, asked: Instructed, future: Future[Call], is_late: bool, seconds: float) -> Call:
-        return Call(self._answer(asked, None, "timeout", seconds)) if is_late else future.result()
+        return Call(self.answer(asked, None, "timeout", seconds)) if is_late else future.result()
 
     def _call(self, asked: Instructed, timeout: float) -> Call:
         import openai  # loaded with the client
@@ -106,19 +106,20 @@ class LanguageModel:
                 response_format=question.form,
                 temperature=0,
                 seed=SEED,
-                max_completion_tokens=_limit(question),
+                max_completion_tokens=most_tokens(question),
                 timeout=timeout,
             )
         except (openai.OpenAIError, ValidationError, ValueError, TypeError, AttributeError, LookupError) as error:
             said = getattr(error, "completion", None)  # of an answer that was cut off: it has been billed
-            answer = self._answer(asked, None, failure_of(error), time.perf_counter() - started, said)
+            answer = self.answer(asked, None, failure_of(error), time.perf_counter() - started, said)
             return Call(answer, _retry_after(error))
         content, failure = _read(said)
-        return Call(self._answer(asked, content, failure, time.perf_counter() - started, said))
+        return Call(self.answer(asked, content, failure, time.perf_counter() - started, said))
 
-    def _answer(
+    def answer(
         self, asked: Instructed, content: dict[str, Any] | None, failure: str | None, seconds: float, said: Any = None
     ) -> Answer:
+        """What came of one call, with what it cost: by what the server `said`, or the most that it can have been."""
         used = getattr(said, "usage", None)
         tokens_in, tokens_out = (_count(getattr(used, name, None)) for name in ("prompt_tokens", "completion_tokens"))
         if tokens_in is None or tokens_out is None:
@@ -140,7 +141,7 @@ class LanguageModel:
         )
 
 
-def _limit(question: Question) -> int:
+def most_tokens(question: Question) -> int:
     """The most tokens of an answer."""
     return question.most_chars // FEWEST_CHARS + _TOKENS_AROUND
 

@@ -15,11 +15,13 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pydantic import SecretStr
 
 from dagster_project.adapters.language_model import SEED, Call, Instructed, LanguageModel
+from dagster_project.adapters.model_batch import BatchLimits, ModelBatch
 from dagster_project.adapters.model_prices import dollars
 from dagster_project.lifecycle.budget import Budget, Cost, Purse
 from dagster_project.lifecycle.errors import InputError
 from dagster_project.lifecycle.roles.call import (
     AT_ONCE,
+    BATCH_LATE,
     OUT_OF_TIME,
     OVER_BUDGET,
     Answer,
@@ -67,6 +69,7 @@ def open_models(
     prompts: Mapping[str, bytes],
     limits: Limits,
     spent: Mapping[str, Cost],
+    batches: BatchLimits | None = None,
 ) -> ModelChain | None:
     """The models of one run, which has `spent` so much already by campaign. None where neither key nor base URL is set: then nothing
     is constructed or called."""
@@ -89,7 +92,12 @@ def open_models(
     purse = Purse(limits.run, limits.campaigns)
     purse.settle(spent)
     time_left = _Time(PATIENCE * limits.timeout_seconds, limits.run_seconds)
-    return ModelChain(names, lambda name: LanguageModel(client(), name), prompts, limits, purse, time_left)
+
+    def opened(name: str) -> LanguageModel:
+        return LanguageModel(client(), name)
+
+    batch = ModelBatch(client(), opened(names[0]), batches) if batches else None
+    return ModelChain(names, opened, prompts, limits, purse, time_left, batch)
 
 
 def _refuse_unpriced(names: Sequence[str], limits: Limits) -> None:
@@ -138,7 +146,9 @@ class ModelChain:
         limits: Limits,
         purse: Purse,
         time_left: _Time,
+        batch: ModelBatch | None = None,
     ) -> None:
+        self._batch = batch
         self._opened, self._limits = opened, limits
         self._purse, self._time = purse, time_left
         self._models, self._prompts = [opened(name) for name in names], prompts
@@ -166,6 +176,9 @@ class ModelChain:
             keys = [call_key(one, self._prompts[one.role], self._settings) for one in questions]
             found = dict(known(keys))
             new = [(key, one) for key, one in dict(zip(keys, questions, strict=True)).items() if key not in found]
+            if self._batch and self._batch.takes(len(new)):
+                found |= self._in_a_batch(self._batch, new, record)
+                new = [(key, one) for key, one in new if key not in found]
             for first in range(0, len(new), AT_ONCE):
                 wave = new[first : first + AT_ONCE]
                 told = self._asked([one for _, one in wave], [key for key, _ in wave], record)
@@ -176,6 +189,27 @@ class ModelChain:
             ]
 
         return ask
+
+    def _in_a_batch(self, batch: ModelBatch, new: Sequence[tuple[str, Question]], record: Record) -> dict[str, Answer]:
+        """What a batch answers, by key, and what the budget keeps out of it. The rest is left to ordinary calls."""
+        asked = {key: Instructed(one, self._prompts[one.role]) for key, one in new}
+        # With their readers: all texts of a step are written before the first is read, and none may be left unread for want of money.
+        within = {key: one for key, one in asked.items() if self._set_aside(batch, one)}
+        told = {key: Answer(failure=OVER_BUDGET) for key in asked.keys() - within.keys()}
+        calls = (
+            {key: one for key, one in zip(within, batch.ask(list(within.values())), strict=True) if one}
+            if within
+            else {}
+        )
+        record([(key, asked[key].question, answer) for key, answer in calls.items()])
+        costs: dict[str, Cost] = defaultdict(Cost)
+        for key, answer in calls.items():
+            costs[asked[key].question.campaign_id] += answer.cost
+        self._purse.settle(costs)
+        told |= {key: answer for key, answer in calls.items() if answer.failure not in (BATCH_LATE, "server_error")}
+        # So many would have been asked one by one anyway. With more, all texts would be written and time run out before one is read.
+        late = [key for key in within if key not in told][batch.above :]
+        return told | {key: Answer(failure=BATCH_LATE) for key in late}
 
     def _asked(self, questions: Sequence[Question], keys: Sequence[str], record: Record) -> list[Answer]:
         """One answer per question: the first that came, or the last failure."""
@@ -235,7 +269,7 @@ class ModelChain:
             self._purse.settle(costs)
             yield from zip(within, calls, strict=True)
 
-    def _set_aside(self, model: LanguageModel, asked: Instructed) -> bool:
+    def _set_aside(self, model: LanguageModel | ModelBatch, asked: Instructed) -> bool:
         most = model.most(asked).times(1 + asked.question.followers)
         return self._purse.set_aside(asked.question.campaign_id, most)
 

@@ -18,7 +18,7 @@ from dagster_project.lifecycle.patterns import pattern_of
 from dagster_project.lifecycle.pipeline import Outcome, Standard, own_words, written
 from dagster_project.lifecycle.prompt_canary import Canary
 from dagster_project.lifecycle.redaction import Find, author_words, redacted_facts
-from dagster_project.lifecycle.roles.call import MALFORMED, OVER_LENGTH, Answer, Ask
+from dagster_project.lifecycle.roles.call import AT_ONCE, MALFORMED, OVER_LENGTH, Answer, Ask
 from dagster_project.lifecycle.roles.classes import Classes
 from dagster_project.lifecycle.roles.writer import CTA_ID, WriterRequest, WriterResult
 from dagster_project.lifecycle.template import (
@@ -73,6 +73,7 @@ class Model:
     inform: Inform | None = None  # what its writers may look up
     patterns: Find | None = None  # of personal data: needed where a template redacts
     canary: Canary | None = None  # a new prompt or model that a share of the patterns is written by
+    batch_above: int | None = None  # patterns beyond which each step is asked for all at once, in a batch; None: never
 
 
 Inform = Callable[
@@ -372,7 +373,9 @@ def written_texts(
         return Standard(model.classes.of(policy), policy.review != "none")
 
     def write(some: Mapping[str, WriterRequest], ask: Ask) -> Outcome:
-        return written(some, ask, template_of=template_of, phrases=phrases, standard_of=standard_of)
+        is_batch = model.batch_above is not None and len(some) > model.batch_above
+        at_once = len(some) if is_batch else AT_ONCE
+        return written(some, ask, template_of=template_of, phrases=phrases, standard_of=standard_of, at_once=at_once)
 
     if model.canary:
         return key_of, model.canary.written(requests, write, model.ask)

@@ -82,10 +82,11 @@ def written(
     template_of: Callable[[str, str], Template],
     phrases: Mapping[str, Phrases],
     standard_of: Callable[[str], Standard],
+    at_once: int = AT_ONCE,
 ) -> Outcome:
     """The text of each pattern, one call per pattern and role, and as many again where it is repaired.
 
-    A few patterns go through all steps before the next begin: a budget that runs out leaves few texts without their review.
+    A few patterns, `at_once`, go through all steps before the next begin: a budget that runs out leaves few texts without their review.
     """
     results: dict[str, WriterResult] = {}
     answers: list[Answer] = []
@@ -98,8 +99,8 @@ def written(
         return told
 
     keys = sorted(requests)  # the order of calls must not depend on the order of rows
-    for first in range(0, len(keys), AT_ONCE):
-        asked = {key: requests[key] for key in keys[first : first + AT_ONCE]}
+    for first in range(0, len(keys), at_once):
+        asked = {key: requests[key] for key in keys[first : first + at_once]}
         for attempt in range(1 + REPAIRS):
             turns = _reviewed(_guarded(asked, asking, template_of, phrases), asking, standard_of)
             for key, turn in turns.items():

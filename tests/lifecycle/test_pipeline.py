@@ -294,3 +294,34 @@ def test_a_budget_is_never_overrun_and_spent_on_whole_texts(patterns: int, calls
     assert len(made) <= calls
     assert texts == min(patterns, calls // 3)
     assert {result.failure for result in outcome.results.values()} <= {None, "over_budget"}
+
+
+def test_with_all_at_once_every_text_is_written_before_the_first_is_read() -> None:
+    """As a batch needs it; by few at a time each is read before the next is written."""
+    asked = {request(number).key: request(number) for number in range(7)}
+    orders = []
+    for at_once in (7, 3):
+        cast = Cast()
+        written(
+            asked,
+            cast,
+            template_of=lambda campaign_id, variant: Blank(),  # pyright: ignore[reportArgumentType]
+            phrases={},
+            standard_of=lambda campaign_id: Standard(CLASS, has_person=True),
+            at_once=at_once,
+        )
+        orders.append([one.role for one in cast.asked])
+
+    assert orders[0] == ["writer"] * 7 + ["reviewer", "policy"] * 7
+    assert orders[1][:9] == ["writer"] * 3 + ["reviewer", "policy"] * 3
+    assert sorted(orders[0]) == sorted(orders[1])
+
+
+def test_each_text_that_is_turned_down_is_counted_with_its_word() -> None:
+    """Of guards every one that objected, of readers the first; a text that pleases, and a reader that is silent, count for nothing."""
+    refused = {"opening": "It is free, and 20% off."}
+    outcome = run(Cast(writer=[refused, TEXT], reviewer=[scored(tone=1)]))
+
+    assert outcome.rejections == ("guard:claim", "guard:number", "reviewer:tone")
+    assert run(Cast()).rejections == ()
+    assert run(Cast(reviewer=["timeout"])).rejections == ()

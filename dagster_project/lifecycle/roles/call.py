@@ -17,10 +17,11 @@ Role = Literal["writer", "reviewer", "policy"]
 AT_ONCE = 3  # calls: a server that fails is asked no more than this before it is given up
 OVER_BUDGET = "over_budget"
 OUT_OF_TIME = "out_of_time"
+BATCH_LATE = "batch_late"  # it went with a batch that wasn't done in time, and there were too many to be asked again
 MALFORMED = "malformed"
 OVER_LENGTH = "over_length"
 CALL_FAILURES = frozenset(
-    {OVER_BUDGET, OUT_OF_TIME, MALFORMED, OVER_LENGTH, "refused", "timeout", "rate_limited", "server_error"}
+    {OVER_BUDGET, OUT_OF_TIME, BATCH_LATE, MALFORMED, OVER_LENGTH, "refused", "timeout", "rate_limited", "server_error"}
 )
 
 
