@@ -55,6 +55,7 @@ def check(home: Home, with_settings: bool) -> dict[str, Any]:
         ("templates", _templates),
         ("translations", _translations),
         ("mails", _mails),
+        ("instructions for models", _instructions),
         ("articles of knowledge", knowledge.problems),
         ("limits", _limits),
     ):
@@ -116,6 +117,13 @@ def _models(home: Home) -> tuple[int, list[str]]:
                 if problem := trigger_problem(connection, name, queries[name]):
                     lines[name] = problem
     return len(queries) - len(lines), list(lines.values())
+
+
+def _instructions(home: Home) -> tuple[int, list[str]]:
+    """Prompts, those of a canary, classes, and the contexts that all of it is measured on, where there are any."""
+    of_canary = home.canary_arm
+    _ = home.classes, home.eval_contexts if home.evals.is_dir() else None
+    return len({*home.prompts.values(), *(of_canary[1].values() if of_canary else ())}), []
 
 
 def _exits(home: Home) -> tuple[int, list[str]]:

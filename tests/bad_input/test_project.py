@@ -177,13 +177,14 @@ def test_check_finds_the_mistakes_of_all_parts_at_once(
     replaced(project / "dbt_project/dbt_project.yml", "arbitration: value", "arbitration: worth")
     replaced(project / "templates/emails/winback/default/body.txt.j2", "{{", "{{ nobody_knows }} {{", times=1)
     replaced(project / "templates/knowledge/product/alerts.md", "kind:", "kynd:", times=1)
+    (project / "templates/prompts/canary.yml").write_text("name: brief\nshare: 0.7\n")
     make_home(project=project)
 
     code, out, _ = call("check", "--json")
 
     problems = json.loads(out)["problems"]
     assert code == 1
-    for words in ("found worth", "nobody_knows", "kynd"):
+    for words in ("found worth", "nobody_knows", "kynd", "canary.share: found 0.7"):
         assert any(words in problem for problem in problems), (words, problems)
 
 

@@ -35,6 +35,7 @@ def test_the_project_that_ships_is_well(make_home: Callable[..., Home]) -> None:
         "templates": 11,
         "translations": 5,
         "mails": 11,
+        "instructions for models": 3,
         "articles of knowledge": 25,
         "limits": 0,
     }

@@ -16,7 +16,7 @@ from dagster_project.lifecycle.stages import STAGES
 
 Call = Callable[..., tuple[int, str, str]]
 GROUP = typer.main.get_command(cli.app)
-GROUPS = ("review", "inbox", "translations", "knowledge")
+GROUPS = ("review", "inbox", "translations", "knowledge", "drafts")
 SUBCOMMANDS = [("campaigns", "history")]  # of a command that answers alone as well
 NAMES = [(name,) for name in GROUP.commands if name not in GROUPS]  # pyright: ignore[reportAttributeAccessIssue]
 NAMES += [(group, name) for group in GROUPS for name in GROUP.commands[group].commands]  # pyright: ignore[reportAttributeAccessIssue]
