@@ -18,7 +18,7 @@ def show_evals(answer: Mapping[str, Any]) -> None:
     made = table("", "campaign", "mode", "locale", "by model#", "scores", "rejected#", "repaired#")
     for row in answer["cases"]:
         made.add_row(
-            row["campaign_id"], row["mode"], row["locale"], f"{row['by_model']} of {row['contexts']}",
+            _campaign(row), row["mode"], row["locale"], f"{row['by_model']} of {row['contexts']}",
             " ".join(_number(row["scores"][rubric]) for rubric in RUBRICS),
             f"{sum(row['rejections'].values())}", f"{row['repairs']}",
         )  # fmt: skip
@@ -57,8 +57,12 @@ def difference_lines(difference: Mapping[str, Any] | None) -> list[str]:
     lines += [f"new: {name}" for name in difference["only_in_head"]]
     lines += [f"all: {change}" for change in _changes(difference["all"])]
     for one in difference["cases"]:
-        lines += [f"{one['campaign_id']} {one['mode']} {one['locale']}: {change}" for change in _changes(one)]
+        lines += [f"{_campaign(one)} {one['mode']} {one['locale']}: {change}" for change in _changes(one)]
     return lines or ["nothing differs from the base"]
+
+
+def _campaign(row: Mapping[str, Any]) -> str:
+    return row["campaign_id"] if row["variant"] == "default" else f"{row['campaign_id']}/{row['variant']}"
 
 
 def _changes(found: Mapping[str, Any]) -> list[str]:

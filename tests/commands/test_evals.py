@@ -76,8 +76,9 @@ def test_one_campaign_in_one_locale_is_asked_for_alone(told: Home, call: Call) -
     report = json.loads(out)
 
     assert code == 0
-    assert [(row["campaign_id"], row["mode"], row["locale"]) for row in report["cases"]] == [
-        ("trial_ending", "assisted", "ja")
+    assert [(row["campaign_id"], row["variant"], row["mode"], row["locale"]) for row in report["cases"]] == [
+        ("trial_ending", "default", "assisted", "ja"),
+        ("trial_ending", "short", "assisted", "ja"),
     ]
     assert report["difference"]["only_in_base"] == []
 
