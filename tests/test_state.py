@@ -22,8 +22,23 @@ from dagster_project.settings import Settings
 pytestmark = pytest.mark.slow
 
 Tick = Callable[..., Report]
-KEPT = ("int_user_activity", "int_user_days", "int_user_features", "stg_demo__received_ids", "stg_demo__repeated_events")
-MADE = ("stg_demo__received_events", "stg_demo__received_ids", "stg_demo__repeated_events", "stg_demo__events", "stg_events", "int_user_days", "int_user_features", "int_user_activity")  # fmt: skip
+KEPT = (
+    "int_user_activity",
+    "int_user_days",
+    "int_user_features",
+    "stg_demo__received_ids",
+    "stg_demo__repeated_events",
+)
+MADE = (
+    "stg_demo__received_events",
+    "stg_demo__received_ids",
+    "stg_demo__repeated_events",
+    "stg_demo__events",
+    "stg_events",
+    "int_user_days",
+    "int_user_features",
+    "int_user_activity",
+)
 BEFORE, RECEIVED = datetime(2031, 1, 10, 1, 2, 3), datetime(2031, 1, 9, 4, 5, 6)
 STEPS = (0, 1, 40, 130)  # days from tick to tick: none, one, more than a window, more than there are bits
 FIRST = datetime(2026, 1, 1)

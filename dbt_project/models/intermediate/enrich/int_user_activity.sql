@@ -60,7 +60,9 @@ days_per_user as (
         {%- else %}
         count(*) as days_ever,
         cast(sum(events) as bigint) as events_ever,
-        cast(coalesce(sum(events) filter (where event_date >= {{ day_ago(window - 1) }}), 0) as bigint) as events_28d,
+        cast(coalesce(
+            sum(events) filter (where event_date >= {{ day_ago(window - 1) }}), 0
+        ) as bigint) as events_28d,
         cast(coalesce(sum(invites), 0) as bigint) as invites_sent,
         {%- endif %}
         cast(max(hours) as bigint) as most_hours,

@@ -1,7 +1,8 @@
 {{ config(materialized='kept') }}
+-- noqa: disable=LT02
 -- depends_on: {{ ref('stg_events') }}
 {%- set window = var('recent_days') %}
--- What is known of each feature of each user; a tick that moves on adds what has arrived and takes away the days that leave the window.
+-- What adds up to the use of a feature: its days; or what is known, what has arrived and the days that leave.
 with parts as (
 {% if moves_on() %}
     select

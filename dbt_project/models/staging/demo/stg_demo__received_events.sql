@@ -35,7 +35,7 @@ readable as (
         and source.user_id is not null
         and source.occurred_at is not null
         and source.received_at is not null
-        -- null is no text that could be broken; as one expression it is looked at once for each text of a page, not of a row
+        -- null is no text that could be broken; said in one expression it is asked once for each text
         and {{ is_json('source.properties') }} is not false
 
 )
