@@ -10,7 +10,7 @@ export DO_NOT_TRACK := 1
 # Imports are two to three times slower without bytecode, so an inherited "don't write it" is switched off.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: run test quick faults lint format ui bench clean
+.PHONY: run test quick faults lint format ui bench cassette clean
 
 run: $(VENV)/installed ## one tick on the demo company; mails land in var/outbox, nothing is sent
 	$(BIN)/postrider run
@@ -29,6 +29,9 @@ faults: $(VENV)/installed ## the long form of the fault tests; writes docs/fault
 
 bench: $(VENV)/installed ## how fast it delivers, beside smtp-source and a naive script; writes docs/performance.md
 	$(BIN)/python -m bench.deliver --docs docs/performance.md
+
+cassette: $(VENV)/installed ## records templates/evals anew from a scripted server: no real model answers
+	$(BIN)/python -m tests.record_evals templates/evals
 
 lint: $(VENV)/installed ## ruff, types, SQL style
 	$(BIN)/ruff check .

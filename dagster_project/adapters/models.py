@@ -277,8 +277,9 @@ class Models:
     @contextlib.contextmanager
     def _dbt(self, warehouse: str, manifest: Manifest | None = None, threads: int | None = None) -> Iterator[dbtRunner]:
         """A runner that leaves the warehouse file free for the next step when it is done."""
-        os.environ["POSTRIDER_WAREHOUSE"] = warehouse
-        os.environ["POSTRIDER_THREADS"] = str(threads or self.threads)
+        told = {"POSTRIDER_WAREHOUSE": warehouse, "POSTRIDER_THREADS": str(threads or self.threads)}
+        before = {name: os.environ.get(name) for name in told}
+        os.environ.update(told)
         from dbt.adapters.duckdb.connections import DuckDBConnectionManager
         from dbt.cli.main import dbtRunner
 
@@ -287,6 +288,12 @@ class Models:
         finally:
             DuckDBConnectionManager.close_all_connections()
             logging.getLogger("dbt").handlers.clear()
+            # Dagster's code location reads its settings from the environment: a tick would run with the parser's one thread.
+            for name, value in before.items():
+                if value is None:
+                    os.environ.pop(name, None)
+                else:
+                    os.environ[name] = value
 
     def _node_result(self, entry: Any) -> NodeResult:
         node = entry.node
