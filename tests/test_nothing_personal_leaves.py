@@ -32,7 +32,7 @@ letter:
   placeholders: [first_name, account_name]
 """
 TICKET = "  ticket_subject: {type: text, to_model: redact, max_chars: 200}\n"
-# Campaigns whose template has slots, and others that get a letter here: every kind of fact that the project ships is asked about.
+# Campaigns whose template has slots, and others that have a letter or get one here: every kind of fact that the project ships is asked about.
 ASSISTED = ("winback", "welcome", "feature_next")
 AUTONOMOUS = ("churn_risk", "setup_stalled", "invite_teammates", "first_value")
 ROLES = 3  # writer, reviewer, policy enforcer: a call each per pattern
@@ -109,7 +109,7 @@ def changed(project: Path) -> None:
         template = project / "templates" / "emails" / campaign / "default" / "template.yml"
         if campaign == "winback":
             template.write_text(template.read_text().replace("  weeks_away:", f"{TICKET}  weeks_away:", 1))
-        if mode == "autonomous":
+        if mode == "autonomous" and "\nletter:" not in template.read_text():
             template.write_text(template.read_text() + LETTER)
 
 

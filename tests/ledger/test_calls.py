@@ -96,7 +96,9 @@ def test_a_ledger_from_before_there_were_roles_keeps_its_calls(world: World, mon
     for column in ("role", "input_hash", "tokens_charged"):
         world.doctor(f"ALTER TABLE model_calls DROP COLUMN {column}")
     world.doctor("ALTER TABLE model_calls RENAME COLUMN answer TO slots")
-    world.doctor("ALTER TABLE drafts DROP COLUMN caution")
+    world.doctor("DROP INDEX drafts_by_trial")
+    for column in ("trial", "caution"):
+        world.doctor(f"ALTER TABLE drafts DROP COLUMN {column}")
     world.doctor("ALTER TABLE reviews DROP COLUMN route_reason")
     world.doctor(f"UPDATE {VERSION_TABLE} SET version_num = '0006'")
 
