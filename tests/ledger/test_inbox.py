@@ -416,6 +416,8 @@ def test_a_ledger_from_before_the_inbox_gets_one(world: World) -> None:
     for later in (
         "DROP TABLE inbox",
         "DROP TABLE model_calls",
+        "DROP INDEX drafts_by_trial",
+        "ALTER TABLE drafts DROP COLUMN trial",
         "ALTER TABLE drafts DROP COLUMN caution",
         "ALTER TABLE reviews DROP COLUMN route_reason",
         "DROP INDEX messages_by_user",

@@ -356,7 +356,9 @@ def test_attempts_from_before_transports_were_recorded_stay_as_they_are(world: W
     for column in ("transport", "idempotency_key"):
         world.doctor(f"ALTER TABLE attempts DROP COLUMN {column}")
     world.doctor("DROP TABLE model_calls")
-    world.doctor("ALTER TABLE drafts DROP COLUMN caution")
+    world.doctor("DROP INDEX drafts_by_trial")
+    for column in ("trial", "caution"):
+        world.doctor(f"ALTER TABLE drafts DROP COLUMN {column}")
     world.doctor("ALTER TABLE reviews DROP COLUMN route_reason")
     world.doctor(f"UPDATE {VERSION_TABLE} SET version_num = '0004'")
 
