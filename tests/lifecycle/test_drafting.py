@@ -178,11 +178,11 @@ class Recorder:
 
 
 def kind() -> Recorder:
-    return Recorder(lambda asked: "Good to see you, {{first_name}}, on {{plan}}.")
+    return Recorder(lambda asked: "Willkommen, {{first_name}}, on {{plan}}.")
 
 
 GOOD = WriterResult(
-    slots={"intro": "Good to see you, {{first_name}}, on {{plan}}."},
+    slots={"intro": "Willkommen, {{first_name}}, on {{plan}}."},
     prompt=b"be kind",
     settings={"model": "m"},
 )
@@ -256,7 +256,7 @@ def test_a_model_writes_and_code_fills_in_the_names() -> None:
     made = one(FakePolicy(mode="assisted"), GOOD)
 
     assert (made.mode, made.fallback_reason) == ("assisted", None)
-    assert "Good to see you, Ana1, on team." in made.text
+    assert "Willkommen, Ana1, on team." in made.text
 
 
 @pytest.mark.parametrize("failure", sorted(CALL_FAILURES | {NO_MODEL, NO_LETTER}))
@@ -402,7 +402,7 @@ def test_one_call_serves_everyone_with_the_same_pattern() -> None:
         )
         for number in range(1000)
     ]
-    writer = Recorder(lambda asked: "Good to see you on {{plan}}.")
+    writer = Recorder(lambda asked: "Willkommen im Tarif {{plan}}.")
 
     batch = all_of(messages, mode="assisted", ask=writer)
 
@@ -464,7 +464,7 @@ def test_every_hash_of_a_recipe_but_the_personal_ones_is_an_artifact() -> None:
     }
     assert all(content_hash(content) == digest for digest, content in batch.artifacts.items())
     assert batch.artifacts[made.recipe["slots"]] == canonical(
-        {"intro": "Good to see you, {{first_name}}, on {{plan}}."}
+        {"intro": "Willkommen, {{first_name}}, on {{plan}}."}
     )
     assert not any(b"Ana1" in content for content in batch.artifacts.values())
 
