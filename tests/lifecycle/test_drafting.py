@@ -463,9 +463,7 @@ def test_every_hash_of_a_recipe_but_the_personal_ones_is_an_artifact() -> None:
         "context",
     }
     assert all(content_hash(content) == digest for digest, content in batch.artifacts.items())
-    assert batch.artifacts[made.recipe["slots"]] == canonical(
-        {"intro": "Willkommen, {{first_name}}, on {{plan}}."}
-    )
+    assert batch.artifacts[made.recipe["slots"]] == canonical({"intro": "Willkommen, {{first_name}}, on {{plan}}."})
     assert not any(b"Ana1" in content for content in batch.artifacts.values())
 
 
