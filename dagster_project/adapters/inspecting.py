@@ -26,7 +26,7 @@ from dagster_project.lifecycle.inspection.specimen import Finding, Specimen
 
 SAMPLES = "templates/samples.yml"
 _SECONDS = 300
-_STATUS = re.compile(rb"^X-Spam-Status: \w+, score=(-?[\d.]+) .*?tests=(.*?) autolearn=", re.MULTILINE | re.DOTALL)
+_STATUS = re.compile(rb"^X-Spam-Status: \w+, score=(-?[\d.]+) .*?tests=(.*?)\s+autolearn=", re.MULTILINE | re.DOTALL)
 _MESSAGE_ID = re.compile(rb"^Message-ID:\s*(<[^>]+>)", re.MULTILINE | re.IGNORECASE)
 _MBOX_FROM = b"From sample@example.com Thu Jan  1 00:00:00 2026\n"
 _ALLOWED = {
@@ -62,8 +62,10 @@ def read_samples(project: Path) -> Mapping[str, object]:
 def _read(project: Path, file: str) -> Any:
     try:
         return read_yaml((project / file).read_text(encoding="utf-8"), file)
-    except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f"{file}: found {error}, allowed: a readable file in UTF-8") from None
+    except OSError as error:
+        raise InputError(f"{file}: found {error.strerror}, allowed: a readable file in UTF-8") from None
+    except UnicodeDecodeError as error:
+        raise InputError(f"{file}: found {error.reason}, allowed: a readable file in UTF-8") from None
 
 
 class MissingToolError(InputError):
