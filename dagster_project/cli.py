@@ -3,21 +3,22 @@
 from __future__ import annotations
 
 import atexit
-import json
 import os
 import sys
-from collections.abc import Callable
-from datetime import UTC, datetime
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 from typer.exceptions import TyperException
 
+from dagster_project.arguments import AsOf, Data, Json, Source
+from dagster_project.arguments import home as _home
+from dagster_project.arguments import moment as _time
+from dagster_project.arguments import show as _show
+from dagster_project.cli_drafts import drafts_app
 from dagster_project.lifecycle.errors import InputError, Refusal
 
 DONE, NO, WRONG = 0, 1, 2
-FIRST_YEAR, LAST_YEAR = 1970, 2199  # beyond them a window of days before or after a tick would leave the calendar
 
 app = typer.Typer(
     name="postrider",
@@ -37,6 +38,7 @@ translations_app = typer.Typer(
     help="What templates say in other languages, as gettext catalogues.", no_args_is_help=True
 )
 app.add_typer(translations_app, name="translations")
+app.add_typer(drafts_app, name="drafts")
 inbox_app = typer.Typer(help="The in-app inbox that the product's pages ask.", no_args_is_help=True)
 app.add_typer(inbox_app, name="inbox")
 
@@ -52,10 +54,6 @@ def _said_something(text: str) -> str:
     return text.strip()
 
 
-Json = Annotated[bool, typer.Option("--json", help="one JSON object on standard output, for machines")]
-AsOf = Annotated[str | None, typer.Option("--as-of", help="time of the tick, ISO 8601; without a zone it is UTC")]
-Source = Annotated[str | None, typer.Option("--source", help="source pack: demo or yammer")]
-Data = Annotated[Path | None, typer.Option("--data", help="folder with the source's files")]
 Reason = Annotated[str, typer.Option("--reason", help="why; it stands in the audit trail", callback=_said_something)]
 Actor = Annotated[
     str, typer.Option("--by", envvar="USER", help="who; it stands in the audit trail", callback=_said_something)
@@ -110,36 +108,6 @@ def _exit(code: int) -> None:
         sys.stderr.flush()
         os._exit(code)
     sys.exit(code)
-
-
-def _home(source: str | None = None, data: Path | None = None) -> Any:
-    """The home that the environment, `.env` and these options name."""
-    from dagster_project.commands.settings import open_home
-
-    return open_home(source, data)
-
-
-def _time(text: str | None, option: str = "--as-of") -> datetime | None:
-    """UTC, naive, whole seconds."""
-    if text is None:
-        return None
-    try:
-        moment = datetime.fromisoformat(text)
-    except ValueError as error:
-        raise InputError(f"{option} {text}: not a time; allowed is ISO 8601 such as 2026-09-01T09:00:00Z") from error
-    if not FIRST_YEAR <= moment.year <= LAST_YEAR:
-        raise InputError(f"{option} {text}: the year {moment.year}; allowed are {FIRST_YEAR} to {LAST_YEAR}")
-    return (
-        moment.astimezone(UTC).replace(tzinfo=None, microsecond=0) if moment.tzinfo else moment.replace(microsecond=0)
-    )
-
-
-def _show(answer: Any, as_json: bool, lines: Callable[[Any], None]) -> None:
-    """Print an answer for machines or for people."""
-    if as_json:
-        print(json.dumps(answer, default=str, ensure_ascii=False))
-    else:
-        lines(answer)
 
 
 @app.command()

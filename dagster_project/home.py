@@ -25,7 +25,7 @@ from dagster_project.adapters.knowledge import Retriever, load_knowledge
 from dagster_project.adapters.letterhead import Letterhead
 from dagster_project.adapters.model_chain import Limits, ModelChain, model_names, open_models
 from dagster_project.adapters.models import Models
-from dagster_project.adapters.prompts import load_classes, load_prompts
+from dagster_project.adapters.prompts import load_canary, load_canary_prompts, load_classes, load_prompts
 from dagster_project.adapters.redaction import open_patterns
 from dagster_project.adapters.secret import secret_keys
 from dagster_project.adapters.state import Carrying, carrying, told
@@ -42,6 +42,8 @@ from dagster_project.lifecycle.campaign import CampaignPolicy, policies, policy_
 from dagster_project.lifecycle.dkim import SigningKey, read_key, signed
 from dagster_project.lifecycle.drafting import Batch, Inform, Model, draft_all, draft_in_groups
 from dagster_project.lifecycle.errors import InputError
+from dagster_project.lifecycle.evals.contexts import FILE as CONTEXTS
+from dagster_project.lifecycle.evals.contexts import Contexts, parse_contexts
 from dagster_project.lifecycle.flow import Flow, Way, parse_flow
 from dagster_project.lifecycle.guards.reading import Phrases
 from dagster_project.lifecycle.links import unsubscribe_url
@@ -50,8 +52,10 @@ from dagster_project.lifecycle.message import Draft, PlannedMessage
 from dagster_project.lifecycle.mime import build, read_sender
 from dagster_project.lifecycle.mime_encoding import BuildError
 from dagster_project.lifecycle.policy_versions import documents
+from dagster_project.lifecycle.prompt_canary import FILE as CANARY
+from dagster_project.lifecycle.prompt_canary import Arm, Canary, PromptCanary, version_of
 from dagster_project.lifecycle.redaction import Find
-from dagster_project.lifecycle.roles.call import Answer, Question
+from dagster_project.lifecycle.roles.call import Answer, Ask, Question
 from dagster_project.lifecycle.roles.classes import Classes
 from dagster_project.lifecycle.source import SourcePack
 from dagster_project.settings import Settings
@@ -169,6 +173,20 @@ class Home:
         """What texts of a model are held against, by class of campaign; InputError for what is wrong in the file."""
         return load_classes(self.settings.project / "templates" / "prompts")
 
+    @cached_property
+    def eval_contexts(self) -> Contexts:
+        """What texts are measured on; InputError for what is wrong in the file."""
+        path = self.evals / "contexts.yml"
+        try:
+            return parse_contexts(read_yaml(path.read_text(encoding="utf-8"), CONTEXTS))
+        except (OSError, UnicodeDecodeError) as error:
+            raise InputError(f"{CONTEXTS}: found {error}, allowed: a readable UTF-8 file") from None
+
+    @property
+    def evals(self) -> Path:
+        """The folder of what evals need: contexts, a recording, the report of the last version."""
+        return self.settings.project / "templates" / "evals"
+
     @property
     def model_names(self) -> tuple[str, ...]:
         """The language models in the order in which they are asked."""
@@ -203,8 +221,40 @@ class Home:
         chain = self.model_chain(ledger.spent(run_id))
         if chain is None:
             return None
-        ask = chain.remembering(ledger.answers, functools.partial(ledger.record_calls, run_id))
-        return Model(ask, self.classes, self.informing(as_of, self._asking(chain, ledger, run_id)), self.patterns)
+        record = functools.partial(ledger.record_calls, run_id)
+        ask = chain.remembering(ledger.answers, record)
+        informing = self.informing(as_of, self._asking(chain, ledger, run_id))
+        canary = self.canary_asked(
+            ask, lambda names, prompts: chain.beside(names, prompts).remembering(ledger.answers, record), ledger
+        )
+        return Model(ask, self.classes, informing, self.patterns, canary)
+
+    @cached_property
+    def canary(self) -> PromptCanary | None:
+        """A new prompt or model on trial; InputError for what is wrong in its file, or a campaign that nobody has."""
+        found = load_canary(self.settings.project / "templates" / "prompts")
+        if found and (unknown := sorted(set(found.campaigns) - set(self.policies))):
+            raise InputError(f"{CANARY}: campaigns: found {unknown[0]}, allowed are {', '.join(sorted(self.policies))}")
+        return found
+
+    @property
+    def canary_arm(self) -> tuple[Sequence[str], Mapping[str, bytes]] | None:
+        """The models and instructions on trial; None where nothing is."""
+        if self.canary is None:
+            return None
+        prompts = load_canary_prompts(self.settings.project / "templates" / "prompts", self.canary)
+        return (self.canary.model,) if self.canary.model else self.model_names, prompts
+
+    def canary_asked(
+        self, standing: Ask, asking: Callable[[Sequence[str], Mapping[str, bytes]], Ask], ledger: Ledger
+    ) -> Canary | None:
+        """The canary as a run writes with it; `asking` asks these models under these instructions. None without."""
+        if self.canary is None or (of_canary := self.canary_arm) is None:
+            return None
+        names, prompts = of_canary
+        arm = Arm(asking(names, prompts), prompts, names)
+        fates = ledger.canary_fates(self.canary.name, version_of(arm))
+        return Canary(self.canary, arm, Arm(standing, self.prompts, self.model_names), fates)
 
     @cached_property
     def retriever(self) -> Retriever:
@@ -240,9 +290,16 @@ class Home:
         client = connect(self.settings.openai_api_key, self.settings.openai_base_url, seconds)
         return Asking(client, seconds, chain.affords, paid)
 
-    def draft(self, messages: Sequence[PlannedMessage], model: Model | None = None) -> Batch:
-        """Drafts of these messages, with what could not be drafted and why; without `model` in the templates' own words."""
-        return draft_all(messages, **self._letters(model))
+    def draft(
+        self,
+        messages: Sequence[PlannedMessage],
+        model: Model | None = None,
+        policies: Mapping[str, CampaignPolicy] | None = None,
+    ) -> Batch:
+        """Drafts of these messages, with what could not be drafted and why; without `model` in the templates' own words. `policies`
+        stand in for the project's."""
+        given = self._letters(model)
+        return draft_all(messages, **{**given, "policies": policies or given["policies"]})
 
     def draft_in_groups(self, messages: Sequence[PlannedMessage], model: Model | None = None) -> Iterator[Batch]:
         """As `draft`, some thousand drafts at a time: no more than a batch need be in memory."""
@@ -440,7 +497,10 @@ class Home:
         self.preflight_letterhead()
         _ = secret_keys(self.path, self.settings.secret_keys)
         read_allow_list(self.settings.allow_list)
-        _ = self.model_chain({}), self.classes
+        chain = self.model_chain({})
+        if (of_canary := self.canary_arm) and chain:
+            _ = chain.beside(*of_canary)
+        _ = self.classes
         _ = self.retriever
         _ = self.flow
 

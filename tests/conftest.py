@@ -26,6 +26,20 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--long", action="store_true", help="every point and every run, not a sample (make faults)")
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Faults are slow, and what asks PostgreSQL: the quick slice takes SQLite's half of each such pair."""
+    for item in items:
+        asks_postgresql = "postgresql_url" in getattr(item, "fixturenames", ()) or "postgresql" in item.name
+        if asks_postgresql or "faults" in item.path.parts:
+            item.add_marker(pytest.mark.slow)
+
+
+@pytest.fixture(scope="session")
+def is_long(pytestconfig: pytest.Config) -> bool:
+    """Whether `--long` asks for every point, run and attempt, and not for a sample."""
+    return bool(pytestconfig.getoption("--long"))
+
+
 @pytest.fixture(autouse=True)
 def no_settings_from_outside() -> Iterator[None]:
     """A test sees no setting of the machine it runs on, and leaves none behind: options of a command become settings."""

@@ -137,7 +137,7 @@ class Scripted:
     def hang_up(self) -> None:
         """End every connection, as servers do with those that are idle."""
         for connection in self._open:
-            with contextlib.suppress(OSError):
+            with contextlib.suppress(OSError, ValueError):  # ValueError: TLS has ended here already
                 if isinstance(connection, ssl.SSLSocket):
                     connection.settimeout(0.2)
                     connection.unwrap()

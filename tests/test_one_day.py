@@ -114,10 +114,10 @@ def the_story_is_whole(home: Home, message_id: str) -> None:
 
 
 def test_equal_data_and_time_give_equal_decisions(
-    make_home: Callable[..., Home], tick: Tick, tmp_path: Path, request: pytest.FixtureRequest
+    make_home: Callable[..., Home], tick: Tick, tmp_path: Path, is_long: bool
 ) -> None:
     """Fresh homes: the same hash over every candidate's verdict with one thread, two and four; with --long five times each."""
-    runs = 5 if request.config.getoption("--long") else 1
+    runs = 5 if is_long else 1
     hashes = {
         tick(make_home(home=tmp_path / f"home{threads}-{run}", threads=threads)).decisions_hash
         for run in range(runs)

@@ -35,6 +35,8 @@ from dagster_project.lifecycle.message import Draft, PlannedMessage
 from tests.post_mortems_sink import Sink
 from tests.released import AS_OF, Recorder, draft_of, planned, release
 
+pytestmark = pytest.mark.slow  # each is a tick, or a transport with its servers
+
 MORNING = datetime(2026, 9, 1, 9)
 TRIGGERS = Path("dbt_project/models/intermediate/score/triggers")
 TEST_MAIL = "Integration Test Email #1"
@@ -165,7 +167,6 @@ def nobody_can_release(home: Home, stage: str) -> None:
 # HBO Max, 17 June 2021: a test template went to the real list.
 
 
-@pytest.mark.slow
 def test_hbo_max_a_test_mail_to_the_real_list_stops_at_the_content_gate(
     make_home: MakeHome, tick: Tick, project: Path, recorder: Recorder
 ) -> None:
@@ -223,7 +224,6 @@ def test_hbo_max_the_last_look_before_the_transport_cancels_a_test_mail(
 # New York Times, 28 December 2011: meant for 300 people, sent to 8.6 million.
 
 
-@pytest.mark.slow
 def test_new_york_times_an_offer_for_the_few_who_left_does_not_go_to_everybody(
     today: MakeHome, tick: Tick, call: Call, project: Path, recorder: Recorder
 ) -> None:
@@ -254,7 +254,6 @@ def test_new_york_times_an_offer_for_the_few_who_left_does_not_go_to_everybody(
 # Shutterfly, 14 May 2014: congratulations on a new baby, far beyond those who had one.
 
 
-@pytest.mark.slow
 def test_shutterfly_congratulations_to_three_times_as_many_wait_for_a_person(
     today: MakeHome, tick: Tick, project: Path
 ) -> None:
@@ -279,7 +278,6 @@ def test_shutterfly_congratulations_to_three_times_as_many_wait_for_a_person(
     assert verified(home)
 
 
-@pytest.mark.slow
 def test_shutterfly_a_trigger_that_forgets_one_of_its_conditions_is_refused_by_check(
     make_home: MakeHome, project: Path
 ) -> None:
@@ -295,7 +293,6 @@ def test_shutterfly_a_trigger_that_forgets_one_of_its_conditions_is_refused_by_c
 # Buffalo, UC San Diego 2009, Berkeley Law: "welcome" to every applicant; the last of them from a training.
 
 
-@pytest.mark.slow
 def test_san_diego_a_welcome_to_everybody_in_the_database_stops_at_the_share_of_the_base(
     make_home: MakeHome, tick: Tick, company: Path, recorder: Recorder
 ) -> None:
@@ -358,7 +355,6 @@ def test_berkeley_law_a_training_with_a_large_list_is_paused_by_the_breaker_as_w
 # SafeBase and Courier, 29 August 2023: storage timed out, mails were not marked as delivered, and were sent again in a loop.
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("has_note", [True, False], ids=["the same machine", "another machine"])
 def test_safebase_what_storage_could_not_mark_as_delivered_is_never_sent_again(
     postgresql_url: str, tmp_path: Path, has_note: bool
@@ -413,7 +409,6 @@ def test_safebase_what_storage_could_not_mark_as_delivered_is_never_sent_again(
 # JomaBlue; TargetX, January 2024: a watchdog, or a person, started a slow campaign once more.
 
 
-@pytest.mark.slow
 def test_targetx_a_slow_campaign_that_is_started_again_and_again_goes_out_once(
     make_home: MakeHome, recorder: Recorder, project: Path
 ) -> None:
@@ -449,7 +444,6 @@ def test_targetx_a_slow_campaign_that_is_started_again_and_again_goes_out_once(
 # Eight application servers each ran the schedule: eight copies to everybody, for weeks.
 
 
-@pytest.mark.slow
 def test_eight_schedulers_on_two_hosts_fire_at_once_and_everybody_is_mailed_once(
     make_home: MakeHome, postgresql_url: str, tmp_path: Path
 ) -> None:
@@ -487,7 +481,6 @@ def test_eight_schedulers_on_two_hosts_fire_at_once_and_everybody_is_mailed_once
 # A missing OFFSET: the same thousand customers again and again.
 
 
-@pytest.mark.slow
 def test_missing_offset_the_same_page_of_a_thousand_five_times_mails_each_of_them_once(
     make_home: MakeHome, call: Call, recorder: Recorder
 ) -> None:
@@ -510,7 +503,6 @@ def test_missing_offset_the_same_page_of_a_thousand_five_times_mails_each_of_the
     assert verified(home, accepted)
 
 
-@pytest.mark.slow
 def test_missing_offset_the_same_people_under_a_new_key_each_hour_are_stopped_by_reentry_and_cap(
     today: MakeHome, tick: Tick, project: Path
 ) -> None:

@@ -35,10 +35,9 @@ class Model:
         self.roles: list[str] = []
         self.failing: set[str] = set()
         self.down = ""  # the model that fails
-        self.write: Write | None = None  # how the locales that are attacked are answered; None: well
+        self.write: Write | None = None  # None: well
         self.status = 200
         self.pattern = ""  # of the call that is being answered: one at a time
-        self.locale = ""  # and the one that it asks for
         self.url = server.url_for("/v1")
         server.expect_request("/v1/chat/completions", method="POST").respond_with_handler(self.answer)
 
@@ -53,8 +52,7 @@ class Model:
         self.pattern = json.dumps(
             {key: asked[key] for key in ("campaign", "locale", "facts", "ranges", "placeholders")}
         )
-        self.locale = asked["locale"]
-        write = self.write if self.write and self.locale in ATTACKED else well_in(self.locale)
+        write = self.write or well_in(asked["locale"])
         words = {name: write(name, slot["must_use"]) for name, slot in asked["slots"].items()}
         choice = {"index": 0, "finish_reason": "stop", "message": {"role": "assistant", "content": json.dumps(words)}}
         body = {
@@ -64,17 +62,8 @@ class Model:
         return Response(json.dumps(body), status=self.status, content_type="application/json")
 
 
-ATTACKED = ("en", "ja", "ar")  # in English words
-
-
 def well_in(locale: str) -> Write:
     return lambda slot, tokens: " ".join([WELL[locale], *tokens])
-
-
-def attacked(model: Model) -> list[bytes]:
-    """The calls for mails in the locales that are attacked."""
-    marks = [f'\\"locale\\": \\"{locale}\\"'.encode() for locale in ATTACKED]
-    return [call for call in model.received if any(mark in call for mark in marks)]
 
 
 @pytest.fixture
@@ -158,7 +147,7 @@ ATTACKS: dict[str, tuple[Write, str]] = {
     ),
     "a template": (lambda slot, tokens: "Hello {{ config }} and {% x %}.", "guard:unknown_placeholder"),
     "another language": (
-        lambda slot, tokens: "Tout est resté à sa place, et rien ne manque depuis votre visite.",
+        lambda slot, tokens: "Tutto è rimasto al suo posto, e nulla manca dalla vostra visita.",
         "guard:language",
     ),
 }
@@ -180,10 +169,10 @@ def test_a_model_that_obeys_somebody_else_reaches_nobody(
     words = [write("", []) for write, _ in ATTACKS.values()]
 
     assert report.error is None
-    assert len(chosen) == len(attacked(model)) >= len(ATTACKS), (
+    assert len(chosen) == len(model.received) >= len(ATTACKS), (
         "two slots for each pattern: every attack was made, and made again; the guards let nobody else read them"
     )
-    assert {how for how, _ in assisted(home, ATTACKED).values()} == {"template"}
+    assert {how for how, _ in assisted(home).values()} == {"template"}
     assert set(report.fallbacks) <= {reason for _, reason in ATTACKS.values()}, (
         "in Arabic and Japanese English words are names"
     )

@@ -34,14 +34,16 @@ def record_in_groups(ledger: Ledger, batches: Iterable[Batch], run_id: str, as_o
     failures: dict[str, str] = {}
     answers: list[Answer] = []
     objections: list[str] = []
+    rejections: list[str] = []
     for batch in batches:
         ledger.put_artifacts(batch.artifacts)
         ledger.record_drafts(batch.drafts, run_id, as_of)
         failures |= batch.failures
         answers += batch.answers
         objections += batch.objections
+        rejections += batch.rejections
         del batch  # or it would live until the next one is made
-    return Batch((), failures, {}, tuple(answers), tuple(objections))
+    return Batch((), failures, {}, tuple(answers), tuple(objections), tuple(rejections))
 
 
 def draft_pieces(

@@ -75,13 +75,7 @@ def open_models(
         return None
     if base_url and not re.match(r"https?://[^/\s]+", base_url):
         raise InputError(f"OPENAI_BASE_URL: found {base_url!r}; allowed: http://host[:port]/v1 or https://…")
-    limited = {"POSTRIDER_MODEL_DOLLARS_PER_RUN": limits.run} | {
-        f"{campaign_id}: model_budget.dollars": budget for campaign_id, budget in limits.campaigns.items()
-    }
-    for what, budget in limited.items():
-        unpriced = [name for name in names if dollars(name, 1, 1) is None]
-        if budget.dollars is not None and unpriced:
-            raise InputError(f"{what}: nobody knows the price of {unpriced[0]}; allowed are limits of calls and tokens")
+    _refuse_unpriced(names, limits)
     from openai import OpenAI  # a second that a run without a model need not spend
 
     def client() -> OpenAI:
@@ -92,7 +86,41 @@ def open_models(
         )
 
     # A client each: one that is closed on a server that drips leaves the others alone.
-    return ModelChain([LanguageModel(client(), name) for name in names], prompts, limits, spent)
+    purse = Purse(limits.run, limits.campaigns)
+    purse.settle(spent)
+    time_left = _Time(PATIENCE * limits.timeout_seconds, limits.run_seconds)
+    return ModelChain(names, lambda name: LanguageModel(client(), name), prompts, limits, purse, time_left)
+
+
+def _refuse_unpriced(names: Sequence[str], limits: Limits) -> None:
+    limited = {"POSTRIDER_MODEL_DOLLARS_PER_RUN": limits.run} | {
+        f"{campaign_id}: model_budget.dollars": budget for campaign_id, budget in limits.campaigns.items()
+    }
+    for what, budget in limited.items():
+        unpriced = [name for name in names if dollars(name, 1, 1) is None]
+        if budget.dollars is not None and unpriced:
+            raise InputError(f"{what}: nobody knows the price of {unpriced[0]}; allowed are limits of calls and tokens")
+
+
+class _Time:
+    """What a run may still wait, and what of it may be lost to failures; what is taken is taken from the whole too."""
+
+    def __init__(self, patience: float, seconds: float, whole: _Time | None = None) -> None:
+        self._patience, self._seconds, self._whole = patience, seconds, whole
+
+    @property
+    def patience(self) -> float:
+        return min(self._patience, self._whole.patience) if self._whole else self._patience
+
+    @property
+    def seconds(self) -> float:
+        return min(self._seconds, self._whole.seconds) if self._whole else self._seconds
+
+    def took(self, seconds: float, is_lost: bool) -> None:
+        self._seconds -= seconds
+        self._patience -= seconds if is_lost else 0.0
+        if self._whole:
+            self._whole.took(seconds, is_lost)
 
 
 class ModelChain:
@@ -104,17 +132,24 @@ class ModelChain:
 
     def __init__(
         self,
-        models: Sequence[LanguageModel],
+        names: Sequence[str],
+        opened: Callable[[str], LanguageModel],
         prompts: Mapping[str, bytes],
         limits: Limits,
-        spent: Mapping[str, Cost],
+        purse: Purse,
+        time_left: _Time,
     ) -> None:
-        self._models, self._prompts, self._limits = models, prompts, limits
-        self._purse = Purse(limits.run, limits.campaigns)
-        self._purse.settle(spent)
-        self._patience = PATIENCE * limits.timeout_seconds
-        self._seconds_left = limits.run_seconds
-        self._settings = settings_of([model.name for model in models])
+        self._opened, self._limits = opened, limits
+        self._purse, self._time = purse, time_left
+        self._models, self._prompts = [opened(name) for name in names], prompts
+        self._settings = settings_of(names)
+
+    def beside(self, names: Sequence[str], prompts: Mapping[str, bytes]) -> ModelChain:
+        """Other models, or the same under other instructions, out of the same budget and time. What they lose to failures ends their part
+        at half of the run's patience: the other half is kept for the standing ones."""
+        _refuse_unpriced(names, self._limits)
+        time_left = _Time(self._time.patience / 2, self._time.seconds, self._time)
+        return ModelChain(names, self._opened, prompts, self._limits, self._purse, time_left)
 
     def affords(self, cost: Cost) -> bool:
         """Whether this run may spend so much more beside its texts; if so, it is set aside until `spend`."""
@@ -151,7 +186,12 @@ class ModelChain:
             open_places = [place for place in range(len(asked)) if not _is_answered(told.get(place))]
             for place, call in self._calls(model, asked, open_places, record, keys):
                 told[place] = call.answer if call else told.get(place, Answer(failure=OVER_BUDGET))
-                if call and call.answer.failure and call.retry_after is not None and call.retry_after < self._patience:
+                if (
+                    call
+                    and call.answer.failure
+                    and call.retry_after is not None
+                    and call.retry_after < self._time.patience
+                ):
                     later[place] = model, call.retry_after
         later = {place: one for place, one in later.items() if not _is_answered(told[place])}
         if later:
@@ -183,9 +223,9 @@ class ModelChain:
                 continue
             started = time.perf_counter()
             calls = model.wave(
-                [asked[place] for place in within], seconds, self._patience if patience is None else patience
+                [asked[place] for place in within], seconds, self._time.patience if patience is None else patience
             )
-            self._took(time.perf_counter() - started, any(call.answer.failure for call in calls))
+            self._time.took(time.perf_counter() - started, any(call.answer.failure for call in calls))
             record(
                 [(keys[place], asked[place].question, call.answer) for place, call in zip(within, calls, strict=True)]
             )
@@ -201,15 +241,11 @@ class ModelChain:
 
     def _seconds(self) -> float:
         """So long the next wave may take."""
-        return min(LONGEST_WAIT * self._limits.timeout_seconds, self._patience, self._seconds_left)
+        return min(LONGEST_WAIT * self._limits.timeout_seconds, self._time.patience, self._time.seconds)
 
     def _wait(self, seconds: float) -> None:
         time.sleep(seconds)
-        self._took(seconds, is_lost=True)
-
-    def _took(self, seconds: float, is_lost: bool) -> None:
-        self._seconds_left -= seconds
-        self._patience -= seconds if is_lost else 0.0
+        self._time.took(seconds, is_lost=True)
 
 
 def _is_answered(answer: Answer | None) -> bool:

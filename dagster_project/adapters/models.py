@@ -78,9 +78,9 @@ class Models:
         # Two processes that parse at once would write the same files; the second waits and finds the work done.
         with (self.parsed / "parse.lock").open("w") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
-            # A constant path: dbt parses everything anew when a variable that its profile reads has changed. Its
-            # stem is the database's name in the manifest, so it must be that of every warehouse.
-            with self._dbt(str(self.parsed / self.warehouse.name)) as dbt:
+            # No path and one thread, wherever the project lies: dbt parses everything anew (7 s) when a variable that its
+            # profile reads has changed. The stem is the database's name in the manifest, so it must be every warehouse's.
+            with self._dbt(self.warehouse.name, threads=1) as dbt:
                 result = dbt.invoke(["parse", *self._arguments(self.parsed, {})])
         if not result.success:
             raise self._error(result.exception)
@@ -275,10 +275,11 @@ class Models:
         ]  # fmt: skip
 
     @contextlib.contextmanager
-    def _dbt(self, warehouse: str, manifest: Manifest | None = None) -> Iterator[dbtRunner]:
+    def _dbt(self, warehouse: str, manifest: Manifest | None = None, threads: int | None = None) -> Iterator[dbtRunner]:
         """A runner that leaves the warehouse file free for the next step when it is done."""
-        os.environ["POSTRIDER_WAREHOUSE"] = warehouse
-        os.environ["POSTRIDER_THREADS"] = str(self.threads)
+        told = {"POSTRIDER_WAREHOUSE": warehouse, "POSTRIDER_THREADS": str(threads or self.threads)}
+        before = {name: os.environ.get(name) for name in told}
+        os.environ.update(told)
         from dbt.adapters.duckdb.connections import DuckDBConnectionManager
         from dbt.cli.main import dbtRunner
 
@@ -287,6 +288,12 @@ class Models:
         finally:
             DuckDBConnectionManager.close_all_connections()
             logging.getLogger("dbt").handlers.clear()
+            # Dagster's code location reads its settings from the environment: a tick would run with the parser's one thread.
+            for name, value in before.items():
+                if value is None:
+                    os.environ.pop(name, None)
+                else:
+                    os.environ[name] = value
 
     def _node_result(self, entry: Any) -> NodeResult:
         node = entry.node

@@ -9,11 +9,13 @@ from typing import get_args
 from dagster_project.adapters.yaml_file import read_yaml
 from dagster_project.lifecycle.errors import InputError
 from dagster_project.lifecycle.message import content_hash
+from dagster_project.lifecycle.prompt_canary import FILE as CANARY_FILE
+from dagster_project.lifecycle.prompt_canary import PromptCanary, parse_canary
 from dagster_project.lifecycle.roles.call import Role
 from dagster_project.lifecycle.roles.classes import FILE, Classes, parse_classes
 
 
-def load_prompts(folder: Path) -> Mapping[str, bytes]:
+def load_prompts(folder: Path) -> dict[str, bytes]:
     """Each role's instruction, with a mark that the guards look for. Its hash is in the recipe of every mail it had a part in."""
     return {role: _load(folder / f"{role}.md") for role in get_args(Role)}
 
@@ -21,6 +23,18 @@ def load_prompts(folder: Path) -> Mapping[str, bytes]:
 def load_classes(folder: Path) -> Classes:
     """What texts of each class of campaigns are held against; InputError for what is wrong in the file."""
     return parse_classes(read_yaml(_read(folder / "classes.yml").decode(), FILE))
+
+
+def load_canary(folder: Path) -> PromptCanary | None:
+    """What is tried beside the standing prompts and models; None where there is no such file."""
+    if not (folder / "canary.yml").exists():
+        return None
+    return parse_canary(read_yaml(_read(folder / "canary.yml").decode(), CANARY_FILE))
+
+
+def load_canary_prompts(folder: Path, canary: PromptCanary) -> Mapping[str, bytes]:
+    """Each role's instruction as the canary has it: its own, or the standing one."""
+    return load_prompts(folder) | {role: _load(folder / file) for role, file in canary.prompts.items()}
 
 
 def _load(path: Path) -> bytes:

@@ -23,7 +23,7 @@ from dagster_project.adapters.localising import FONTS, Authored, Shared, known_f
 from dagster_project.adapters.yaml_file import read_yaml
 from dagster_project.lifecycle.errors import InputError
 from dagster_project.lifecycle.guards.catalogue import AUTHORS, findings
-from dagster_project.lifecycle.guards.reading import Grounds, Passage, Phrases, phrases_of
+from dagster_project.lifecycle.guards.reading import Grounds, Passage, Phrases, language_of, phrases_of, with_lapses
 from dagster_project.lifecycle.template import SUBJECT_MAX_CHARS, Context, CtaSpec, FactSpec, SlotSpec, TemplateSpec
 
 _PROBE_URL = "https://unsubscribe.invalid/probe"
@@ -80,7 +80,7 @@ def load_templates(root: Path) -> Library:
 
 
 def load_phrases(root: Path) -> dict[str, Phrases]:
-    """By locale: what guards look for, of `root`/phrases/<locale>.yml. The first mistake is an InputError."""
+    """By locale: what guards look for, of `root`/phrases/<locale>.yml, English words in all. The first mistake is an InputError."""
     found = {}
     for path in sorted((root / "phrases").glob("*.yml")):
         file = _shown(path, root)
@@ -89,7 +89,11 @@ def load_phrases(root: Path) -> dict[str, Phrases]:
             found[path.stem] = Phrases.model_validate({} if data is None else data)
         except ValidationError as error:
             raise InputError(f"{file}: {_first_problem(error, Phrases)}") from None
-    return found
+    english = found.get("en", Phrases())
+    return {
+        locale: phrases if language_of(locale) == "en" else with_lapses(phrases, english)
+        for locale, phrases in found.items()
+    }
 
 
 def template_files(root: Path) -> dict[str, dict[str, dict[str, str]]]:

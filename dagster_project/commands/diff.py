@@ -19,6 +19,7 @@ from dagster_project.adapters.differences import (
 )
 from dagster_project.adapters.revisions import changed_files, check_out
 from dagster_project.commands.moment import TRIGGER
+from dagster_project.commands.prompt_changes import prompt_changes
 from dagster_project.commands.scratch import scratch_folder
 from dagster_project.commands.sides import BASE, HEAD, Side, of_base, sides
 from dagster_project.home import Home
@@ -37,8 +38,9 @@ _NO_MAIL = {"subject": None, "text": None, "failure": None}
 
 
 def diff(home: Home, revision: str, as_of: datetime | None, limit: Limit | None) -> dict[str, Any]:
-    """Per campaign who enters, leaves and gets another verdict, why, and which mails change; `over` are the campaigns beyond the
-    limit. Both are built in a scratch folder; the home, the working tree and the repository are only read.
+    """Per campaign who enters, leaves and gets another verdict, why, and which mails change; `prompts`, what models are told
+    differently; `over` are the campaigns beyond the limit. Both are built in a scratch folder; the home, the working tree and the
+    repository are only read.
 
     InputError for a revision that can't be had or built, and where nothing has landed.
     """
@@ -51,12 +53,14 @@ def diff(home: Home, revision: str, as_of: datetime | None, limit: Limit | None)
         files = changed_files(project, home.settings.project)
         with sides(home, project, folder, as_of) as (builds, base, head):
             campaigns = _campaigns(builds, base, head)
+            prompts = prompt_changes(base.home, head.home)
     return {
         "base": {"revision": revision, "commit": commit},
         "as_of": f"{as_of.isoformat()}Z",
         "source_pack": home.pack.name,
         "changed_files": files,
         "campaigns": campaigns,
+        "prompts": prompts,
         "fail_over": limit.text if limit else None,
         "over": over(limit, campaigns),
         "seconds": round(time.monotonic() - started, 2),

@@ -8,6 +8,7 @@ from typing import Any
 from rich.markup import escape
 
 from dagster_project.adapters.revisions import short
+from dagster_project.commands.evals_report import difference_lines
 from dagster_project.commands.report import flow, moment_of, out, show_lines_of_diff
 
 _FEW = 5  # people named of a change
@@ -36,9 +37,19 @@ def show_diff(answer: Mapping[str, Any]) -> None:
         for mail in one["mails"]:
             out.print(f"  mail to {escape(mail['user_id'])}{_when(mail)}", soft_wrap=True)
             show_lines_of_diff(mail["diff"], indent=4)
+    if answer["prompts"]:
+        _show_prompts(answer["prompts"])
     if not answer["campaigns"]:
         out.print("\nnothing is decided differently, and no mail reads differently")
     out.print(f"\n{answer['seconds']:.1f} s")
+
+
+def _show_prompts(prompts: Mapping[str, Any]) -> None:
+    for change in prompts["files"]:
+        out.print(f"\n[bold]{escape(change['file'])}[/]", soft_wrap=True)
+        show_lines_of_diff(change["diff"], indent=2)
+    for line in _evals(prompts["evals"]):
+        out.print(f"  {escape(line)}", soft_wrap=True)
 
 
 def markdown(answer: Mapping[str, Any]) -> str:
@@ -51,8 +62,9 @@ def markdown(answer: Mapping[str, Any]) -> str:
         f"As of {moment_of(answer['as_of'])} UTC, source `{answer['source_pack']}`. Changed: {files or 'no file'}.",
         "",
     ]
+    told = _markdown_of_prompts(answer["prompts"]) if answer["prompts"] else []
     if not campaigns:
-        return "\n".join([*lines, "Nothing is decided differently, and no mail reads differently."])
+        return "\n".join([*lines, "Nothing is decided differently, and no mail reads differently.", *told])
     lines += [
         "| campaign | people | sends | entered | left | other verdict | |",
         "|---|---:|---:|---:|---:|---:|---|",
@@ -77,7 +89,27 @@ def markdown(answer: Mapping[str, Any]) -> str:
         for mail in one["mails"]:
             lines += ["", f"Mail to `{mail['user_id']}`{_when(mail)}", *_fenced(mail["diff"])]
         lines += ["", "</details>"]
-    return "\n".join(lines)
+    return "\n".join([*lines, *told])
+
+
+def _markdown_of_prompts(prompts: Mapping[str, Any]) -> list[str]:
+    lines = ["", "<details><summary>prompts</summary>", ""]
+    for change in prompts["files"]:
+        lines += [f"`{change['file']}`", *_fenced(change["diff"]), ""]
+    lines += [f"- {_safe(line)}" for line in _evals(prompts["evals"])]
+    return [*lines, "", "</details>"]
+
+
+def _evals(evals: Mapping[str, Any]) -> list[str]:
+    """What the recordings of both sides say, a line each."""
+    lines = []
+    for side, name in (("base", "base"), ("head", "this change")):
+        if (found := evals[side]) is None:
+            lines.append(f"evals of {name}: not recorded")
+            continue
+        figures = [f"{measure} {value:g}" for measure, value in found["measures"].items() if value is not None]
+        lines.append(f"evals of {name}: {', '.join(figures)}")
+    return lines + (difference_lines(evals["difference"]) if evals["difference"] else [])
 
 
 def _files(files: Sequence[str]) -> list[str]:

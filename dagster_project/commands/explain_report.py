@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from datetime import date, datetime
 from typing import Any
@@ -236,6 +237,11 @@ def _show_story(story: Mapping[str, Any]) -> None:
     for draft in story["drafts"]:
         asked = f" instead of {draft['mode_asked']}: {draft['fallback_reason']}" if draft["fallback_reason"] else ""
         said = [f"“{escape(draft['subject'])}”", f"{draft['mode']}{escape(asked)}", f"{draft['draft_hash'][:SHORT]}"]
+        if draft["trial"]:
+            trial = json.loads(draft["trial"])
+            said.append(
+                f"canary {trial['name']}: {trial['arm']}{escape(' ' + trial['stopped']) if trial['stopped'] else ''}"
+            )
         if draft["author"] != "postrider":
             said.append(f"edited by {escape(draft['author'])}: {escape(draft['edit_reason'] or '')}")
         flow("draft   ", said, indent=4)

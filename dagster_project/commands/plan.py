@@ -29,7 +29,12 @@ def plan(home: Home, as_of: datetime | None) -> dict[str, Any]:
         messages = planned_messages(replay.fresh_drafts(0))
     with home.ledger() as ledger:
         rehearsal = Rehearsal(ledger.answers, home.prompts, settings_of(home.model_names))
-        model = Model(rehearsal.ask, home.classes, home.informing(at), patterns)
+        canary = home.canary_asked(
+            rehearsal.ask,
+            lambda names, prompts: Rehearsal(ledger.answers, prompts, settings_of(names), rehearsal.missing).ask,
+            ledger,
+        )
+        model = Model(rehearsal.ask, home.classes, home.informing(at), patterns, canary)
         key_of, outcome = written_texts(messages, home.policies, home.templates.get, home.phrases, model)
     people = Counter(message.campaign_id for message in messages if message.message_id in key_of)
     pattern_of = {key_of[one.message_id]: one.campaign_id for one in messages if one.message_id in key_of}

@@ -38,7 +38,9 @@ def recipient_fields(message_id: str, email: str, facts: str) -> dict[str, objec
 def draft_fields(row: Mapping[str, Any]) -> dict[str, object]:
     """What the event of a draft commits to. `draft_hash` stands for the words."""
     fields = {name: row[name] for name in ("message_id", "revision", "draft_hash", "recipe_id", *_DRAFT_CIRCUMSTANCES)}
-    return fields | ({"caution": row["caution"]} if row["caution"] else {})  # drafts of earlier versions have none
+    return fields | {
+        name: row[name] for name in ("caution", "trial") if row[name]
+    }  # drafts of earlier versions have none
 
 
 def refuse_unstorable(message_id: str, *texts: str | None) -> None:
@@ -203,6 +205,7 @@ def store_drafts(
             "text": draft.text,
             "unsubscribe_url": draft.unsubscribe_url,
             "caution": draft.caution,
+            "trial": draft.trial,
             "author": author,
             "edit_reason": edit_reason,
             "run_id": run_id,

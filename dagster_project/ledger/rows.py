@@ -36,6 +36,19 @@ class Drafted:
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
+class Tried:
+    """One message whose draft was part of a canary of prompts or models, and what became of it."""
+
+    trial: Mapping[str, Any]
+    fallback_reason: str | None
+    caution: str | None
+    verdict: str | None  # a person's: approved, rejected, edited; None: nobody was asked, or nobody has spoken
+    is_sent: bool
+    was_read: bool | None  # in the in-app inbox; None: not there
+    reasons: Sequence[str]  # unsubscribed, complained: within a fortnight of the send
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
 class Message:
     """One message as it stands now, with whom it is for. `email` and `facts` are empty once the person is erased."""
 

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import sqlalchemy as sa
 
-HEAD_REVISION = "0007"  # newest migration; opening a ledger at it does not need to load Alembic
+HEAD_REVISION = "0008"  # newest migration; opening a ledger at it does not need to load Alembic
 VERSION_TABLE = "ledger_revision"  # not Alembic's default name: another program's version table is no ledger
 
 metadata = sa.MetaData()
@@ -152,6 +152,16 @@ drafts = sa.Table(
     sa.Column("recorded_at", sa.DateTime, nullable=False),
     *_evidence(),
     sa.Column("caution", sa.Text),  # why a person may have to see it: doubt:… | repaired | objected
+    sa.Column("trial", sa.Text),  # JSON: the canary of prompts or models that its pattern took part in; null: none
+    # With all that a run reads of earlier ones, for a row of drafts has 15 kB.
+    sa.Index(
+        "drafts_by_trial",
+        "trial",
+        "fallback_reason",
+        "caution",
+        sqlite_where=sa.text("trial is not null"),
+        postgresql_where=sa.text("trial is not null"),
+    ),
 )
 
 reviews = sa.Table(

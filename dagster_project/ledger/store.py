@@ -24,6 +24,7 @@ from dagster_project.ledger import (
     reviews,
     story,
     ticks,
+    trials,
     unknowns,
 )
 from dagster_project.ledger import messages as mail  # `messages` is what callers hand to `plan`
@@ -44,6 +45,7 @@ from dagster_project.ledger.rows import (
     ReviewVerdict,
     Suppression,
     TickRow,
+    Tried,
     Turn,
 )
 from dagster_project.ledger.transitions import OPEN
@@ -52,6 +54,7 @@ from dagster_project.lifecycle.budget import Cost
 from dagster_project.lifecycle.flow import Canary, Way
 from dagster_project.lifecycle.message import Draft, PlannedMessage, Repeat, Result, Sending, State
 from dagster_project.lifecycle.policy_versions import PolicyVersion
+from dagster_project.lifecycle.prompt_canary import Fate
 from dagster_project.lifecycle.roles.call import Answer, Question
 
 if TYPE_CHECKING:
@@ -181,6 +184,16 @@ class Ledger:
         """message_id → why a person may have to see its draft, where there is something."""
         with self._database.read() as connection:
             return mail.cautions(connection, message_ids)
+
+    def canary_fates(self, name: str, version: str) -> dict[str, Fate]:
+        """pattern → what became of it, of those that this version of a canary of prompts or models has written."""
+        with self._database.read() as connection:
+            return trials.fates(connection, name, version)
+
+    def tried(self) -> list[Tried]:
+        """One per message whose draft was part of a canary, with what became of it."""
+        with self._database.read() as connection:
+            return trials.tried(connection)
 
     def route(
         self, routes: Mapping[str, Route], run_id: str, as_of: datetime, reasons: Mapping[str, str] | None = None

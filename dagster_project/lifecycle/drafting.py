@@ -16,6 +16,7 @@ from dagster_project.lifecycle.guards.reading import Phrases
 from dagster_project.lifecycle.message import Draft, Mode, PlannedMessage, content_hash
 from dagster_project.lifecycle.patterns import pattern_of
 from dagster_project.lifecycle.pipeline import Outcome, Standard, own_words, written
+from dagster_project.lifecycle.prompt_canary import Canary
 from dagster_project.lifecycle.redaction import Find, author_words, redacted_facts
 from dagster_project.lifecycle.roles.call import MALFORMED, OVER_LENGTH, Answer, Ask
 from dagster_project.lifecycle.roles.classes import Classes
@@ -71,6 +72,7 @@ class Model:
     classes: Classes
     inform: Inform | None = None  # what its writers may look up
     patterns: Find | None = None  # of personal data: needed where a template redacts
+    canary: Canary | None = None  # a new prompt or model that a share of the patterns is written by
 
 
 Inform = Callable[
@@ -87,6 +89,7 @@ class Batch:
     artifacts: Mapping[str, bytes]  # content hash -> bytes: everything the recipes point at, nothing personal
     answers: tuple[Answer, ...]  # of all roles that were asked, in the order of the calls
     objections: tuple[str, ...]  # what guards, reviewer or policy enforcer said against a text, each once
+    rejections: tuple[str, ...] = ()  # the word for each text that was turned down; see `pipeline.Outcome`
 
 
 def writer_request(
@@ -199,6 +202,7 @@ def draft(
         unsubscribe_url=context.unsubscribe_url,
         recipe=recipe,
         caution=result.caution if result and policy.mode != "template" else None,
+        trial=result.trial if result and policy.mode != "template" else None,
     )
 
 
@@ -308,7 +312,7 @@ def draft_in_groups(
                 continue
             drafts.append(made)
             _add_artifacts(artifacts, made, template.in_locale(made.locale), result)
-        asked = ((), ()) if start else (outcome.answers, outcome.objections)
+        asked = ((), (), ()) if start else (outcome.answers, outcome.objections, outcome.rejections)
         yield Batch(tuple(drafts), failures, artifacts, *asked)
 
 
@@ -341,6 +345,7 @@ def _as_one(in_groups: Callable[_Given, Iterator[Batch]]) -> Callable[_Given, Ba
             {digest: content for batch in batches for digest, content in batch.artifacts.items()},
             tuple(answer for batch in batches for answer in batch.answers),
             tuple(said for batch in batches for said in batch.objections),
+            tuple(word for batch in batches for word in batch.rejections),
         )
 
     return all_of
@@ -366,7 +371,12 @@ def written_texts(
         policy = policies[campaign_id]
         return Standard(model.classes.of(policy), policy.review != "none")
 
-    return key_of, written(requests, model.ask, template_of=template_of, phrases=phrases, standard_of=standard_of)
+    def write(some: Mapping[str, WriterRequest], ask: Ask) -> Outcome:
+        return written(some, ask, template_of=template_of, phrases=phrases, standard_of=standard_of)
+
+    if model.canary:
+        return key_of, model.canary.written(requests, write, model.ask)
+    return key_of, write(requests, model.ask)
 
 
 def _policy(message: PlannedMessage, policies: Mapping[str, Policy]) -> Policy:

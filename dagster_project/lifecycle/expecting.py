@@ -49,9 +49,11 @@ class Rehearsal:
         known: Callable[[Sequence[str]], Mapping[str, Answer]],
         prompts: Mapping[str, bytes],
         settings: Mapping[str, object],
+        missing: dict[str, Expected] | None = None,
     ) -> None:
+        """`missing` is that of another rehearsal, to count into."""
         self._known, self._prompts, self._settings = known, prompts, settings
-        self.missing: dict[str, Expected] = defaultdict(Expected)
+        self.missing = defaultdict[str, Expected](Expected) if missing is None else missing
 
     def ask(self, questions: Sequence[Question]) -> list[Answer]:
         keys = [call_key(one, self._prompts[one.role], self._settings) for one in questions]

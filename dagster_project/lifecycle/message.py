@@ -80,6 +80,7 @@ class Draft:
     unsubscribe_url: str | None  # None for transactional mail
     recipe: Mapping[str, str]  # part -> content hash, e.g. {"template": …, "layout": …, "policy": …, "facts": …}
     caution: str | None = None  # a machine word: why a person may have to see it; see `pipeline`
+    trial: str | None = None  # JSON: arm, propensity, pattern, prompts and models of a canary; see `prompt_canary`
 
     @property
     def draft_hash(self) -> str:

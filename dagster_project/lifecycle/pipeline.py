@@ -46,6 +46,9 @@ class Outcome:
     results: Mapping[str, WriterResult]  # request's key -> its text, or why there is none
     answers: tuple[Answer, ...]  # of all roles, in the order of the calls
     objections: tuple[str, ...]  # what anybody said against a text, each once: code and sentence
+    rejections: tuple[
+        str, ...
+    ] = ()  # `guard:<code>`, `reviewer:<rubric>` or `policy:<rule>`, for each text that was turned down
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -56,6 +59,16 @@ class Turn:
     result: WriterResult
     slots: Mapping[str, str] | None = None  # as they were written; None: nothing came that could be read
     objections: tuple[str, ...] = ()  # for the writer
+
+    @property
+    def rejections(self) -> list[str]:
+        """The words for why this text was turned down as it was written: of guards each that objected, of readers the first."""
+        if not self.objections:
+            return []
+        if self.result.findings:
+            return sorted({f"guard:{one.code}" for one in self.result.findings})
+        reason = self.result.failure or (self.result.caution or "").removeprefix(DOUBT)
+        return [reason] if reason else []
 
     @property
     def repair(self) -> WriterRequest | None:
@@ -77,6 +90,7 @@ def written(
     results: dict[str, WriterResult] = {}
     answers: list[Answer] = []
     objections: set[str] = set()
+    rejections: list[str] = []
 
     def asking(questions: Sequence[Question]) -> Sequence[Answer]:
         told = ask(questions) if questions else ()
@@ -91,10 +105,11 @@ def written(
             for key, turn in turns.items():
                 objections.update(f"{one.code}: {one.sentence}" for one in turn.result.findings)
                 objections.update(turn.objections if not turn.result.findings else ())
+                rejections += turn.rejections
                 if attempt == 0 or turn.slots is not None:  # of a repair that nobody wrote, the first outcome stands
                     results[key] = _as_repaired(turn.result) if attempt else turn.result
             asked = {key: repair for key, turn in turns.items() if (repair := turn.repair)}
-    return Outcome(results, tuple(answers), tuple(sorted(objections)))
+    return Outcome(results, tuple(answers), tuple(sorted(objections)), tuple(rejections))
 
 
 def _as_repaired(result: WriterResult) -> WriterResult:

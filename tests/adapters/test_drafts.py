@@ -127,6 +127,7 @@ def test_no_messages_are_one_empty_group() -> None:
     assert list(draft_in_groups([], **given(Contented(GOOD), "assisted"))) == [Batch((), {}, {}, (), ())]
 
 
+@pytest.mark.slow
 def test_memory_holds_no_more_than_one_group_of_drafts(ledger: Ledger, tmp_path: Path) -> None:
     """Counted, not timed: while each group of 20 is recorded, and while each piece of the relation is made."""
     messages = [planned(number) for number in range(200)]

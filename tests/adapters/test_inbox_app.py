@@ -544,6 +544,7 @@ def test_a_ledger_that_is_locked_is_asked_again_later(tmp_path: Path, monkeypatc
     assert (busy.status, busy.headers["retry-after"], free.status) == (503, "5", 200)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["sqlite", "postgresql"])
 def test_many_at_once_each_get_their_own(request: pytest.FixtureRequest, tmp_path: Path, kind: str) -> None:
     url = f"sqlite:///{tmp_path / 'ledger.sqlite'}"

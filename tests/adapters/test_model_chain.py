@@ -637,6 +637,7 @@ FAILING: dict[str, Callable[[Request], Response]] = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("failure", FAILING)
 def test_where_a_model_fails_the_next_one_is_asked(server: HTTPServer, failure: str) -> None:
     """Each of the five patterns has its answer; the first model is given up after three failures, and asked no more."""
@@ -734,6 +735,7 @@ BROKEN: dict[str, Callable[[Request], Response]] = FAILING | {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("role", ROLES)
 @pytest.mark.parametrize("kind", BROKEN)
 def test_whichever_role_fails_however_the_templates_words_go_out(server: HTTPServer, role: Role, kind: str) -> None:

@@ -163,22 +163,34 @@ def test_a_wrong_file_of_the_project_is_named(
     untouched: Untouched,
 ) -> None:
     """An analytics engineer's slip: the file, and the key or name in it."""
-    text = (project / file).read_text()
-    assert old in text
-    (project / file).write_text(text.replace(old, new, 1))
+    replaced(project / file, old, new, times=1)
     home = make_home(project=project)
 
     refused(call("run"), *words)
     untouched(home)
+
+
+def test_check_finds_the_mistakes_of_all_parts_at_once(
+    call: Call, make_home: Callable[..., Home], project: Path
+) -> None:
+    """One that stops the reading of one part hides nothing of the others."""
+    replaced(project / "dbt_project/dbt_project.yml", "arbitration: value", "arbitration: worth")
+    replaced(project / "templates/emails/winback/default/body.txt.j2", "{{", "{{ nobody_knows }} {{", times=1)
+    replaced(project / "templates/knowledge/product/alerts.md", "kind:", "kynd:", times=1)
+    make_home(project=project)
+
     code, out, _ = call("check", "--json")
+
+    problems = json.loads(out)["problems"]
     assert code == 1
-    assert any(words[-1] in problem for problem in json.loads(out)["problems"])
+    for words in ("found worth", "nobody_knows", "kynd"):
+        assert any(words in problem for problem in problems), (words, problems)
 
 
-def replaced(file: Path, old: str, new: str) -> None:
+def replaced(file: Path, old: str, new: str, times: int = -1) -> None:
     text = file.read_text()
     assert old in text
-    file.write_text(text.replace(old, new))
+    file.write_text(text.replace(old, new, times))
 
 
 @pytest.mark.parametrize(

@@ -168,6 +168,7 @@ def test_the_naive_script_is_compared_per_message_with_the_whole_job() -> None:
     assert results.job_against(repetition, "naive_dkimpy") is None
 
 
+@pytest.mark.slow
 def test_the_sink_counts_and_refuses_every_so_many_th() -> None:
     """Commands come in one piece, as a pipelining sender writes them; a refused recipient leaves DATA without effect."""
     with sinks.own_sink(refuse_every=3) as sink:

@@ -54,6 +54,14 @@ def ticked(tmp_path_factory: pytest.TempPathFactory, small_company: Path, opened
     return opened(folder)
 
 
+@pytest.fixture(scope="session")
+def parsed(tmp_path_factory: pytest.TempPathFactory) -> Home:
+    """A home in which nothing has run, whose project dbt has parsed. Not to be changed."""
+    made = Home(Settings(home=tmp_path_factory.mktemp("parsed") / "home"))
+    _ = made.policies
+    return made
+
+
 @pytest.fixture
 def home(ticked: Home, tmp_path: Path, opened: Callable[[Path], Home]) -> Home:
     """A copy of the ticked home that a test may change."""

@@ -90,12 +90,6 @@ def some(users: Sequence[str], truth: Truth, count: int, seed: int) -> list[str]
     return chosen + random.Random(seed).sample(candidates, min(count // 2, len(candidates)))
 
 
-@pytest.fixture
-def is_long(request: pytest.FixtureRequest) -> bool:
-    """`--long`: a thousand people at the tick and fifty at each past time, instead of a sample."""
-    return bool(request.config.getoption("--long"))
-
-
 def test_people_are_explained_as_the_tick_decided(ticked: Home, is_long: bool) -> None:
     """Every campaign of each: the conditions of the trigger, and verdict, reason and rules of the tick."""
     truth = Truth(ticked, MORNING)

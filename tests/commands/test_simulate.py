@@ -46,12 +46,6 @@ def scratch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     assert list(folder.iterdir()) == []
 
 
-@pytest.fixture
-def is_long(request: pytest.FixtureRequest) -> bool:
-    """`--long`: fourteen days of real ticks, ninety of simulated ones."""
-    return bool(request.config.getoption("--long"))
-
-
 def at(home: Home, data: Path) -> Home:
     """The same home over other files."""
     other = Home(home.settings.model_copy(update={"data": data}))

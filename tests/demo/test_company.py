@@ -104,6 +104,7 @@ def test_usage_is_kept_for_the_days_asked_and_milestones_for_ever(tmp_path: Path
     assert milestones < ENDS_AT - timedelta(days=100)
 
 
+@pytest.mark.slow
 def test_many_parts_hold_the_same_rows_as_few(
     tmp_path: Path, content_hashes: Hashes, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -126,11 +126,6 @@ def database(request: pytest.FixtureRequest) -> str:
 
 
 @pytest.fixture
-def is_long(request: pytest.FixtureRequest) -> bool:
-    return bool(request.config.getoption("--long"))
-
-
-@pytest.fixture
 def make_ledger(request: pytest.FixtureRequest, database: str, tmp_path: Path) -> Callable[..., str]:
     """Each call is the URL of a fresh ledger with so many released messages, or an empty one, copied from one that was made once."""
     templates: dict[tuple[int, bool], str] = {}

@@ -35,6 +35,7 @@ print(json.dumps(mine))
 """
 
 
+@pytest.mark.slow
 def test_two_processes_never_claim_the_same_message(world: World) -> None:
     """Both together claim each message once."""
     ids = world.released(120)

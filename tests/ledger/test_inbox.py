@@ -99,6 +99,7 @@ def test_two_threads_that_put_the_same_message_put_it_once(world: World) -> None
     assert world.ledger.verify()["ok"]
 
 
+@pytest.mark.slow
 def test_putting_beside_claims_outcomes_reads_and_purges_never_locks_up(world: World) -> None:
     """Each takes several locks; taken in different orders, PostgreSQL would end one of them as a deadlock."""
     claims = sending(world, 24)

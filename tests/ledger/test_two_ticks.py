@@ -8,6 +8,8 @@ from collections import Counter
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
+import pytest
+
 from dagster_project.ledger import open_ledger
 
 if TYPE_CHECKING:
@@ -42,6 +44,7 @@ def tick(world: World, numbers: list[int], accepted: Counter[str]) -> Iterator[N
         yield
 
 
+@pytest.mark.slow
 def test_two_ticks_of_one_hour_end_well_and_mail_nobody_twice(world: World) -> None:
     """One is held up at each of its calls while the other runs through; then both go step by step, one ahead by some."""
     accepted: Counter[str] = Counter()

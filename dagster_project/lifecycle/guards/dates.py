@@ -13,13 +13,14 @@ _NUMERIC = re.compile(
     r"\b\d{4}[-/.]\d{1,2}[-/.]\d{1,2}\b|\b\d{1,2}[-/.]\d{1,2}[-/.]\d{2,4}\b|\b\d{1,2}\s*月(?:\s*\d{1,2}\s*日)?|\b\d{1,2}\s*日|\b\d{1,2}:\d{2}\b"
     r"|\b\d{1,2}\s?(?:a\.?m\.?|p\.?m\.?)(?!\w)"
 )
+_WHOLE_NAME = 5  # letters: April; May, June and July are left to who reads
 _MORE_THAN_A_MONTH = {"en": {"may", "march", "mar", "sun", "sat"}, "fr": {"mars"}, "de": {"mai"}, "es": {"mar"}}
 
 
 def find(passage: Passage, grounds: Grounds) -> Iterator[Finding]:
     """Numeric dates, times of day, names of months and days, and the brand's words for deadlines."""
     spans = [found.span() for found in _NUMERIC.finditer(passage.plain)]
-    spans += [(found.start, found.end) for found in occurrences(calendar(grounds.language), passage, grounds)]
+    spans += [(found.start, found.end) for found in occurrences(_calendars(grounds.language), passage, grounds)]
     spans += [(found.start, found.end) for found in occurrences(grounds.phrases.deadlines, passage, grounds)]
     for start, end in sorted(spans):
         words = passage.plain[start:end]
@@ -39,6 +40,13 @@ def _with_day(text: str, start: int, end: int) -> tuple[int, int]:
         if before := re.search(r"(?<!\d)\d{1,2}\.?\s+(?:de\s+)?$", text[:start]):
             return before.start(), end
     return start, end
+
+
+@functools.lru_cache(maxsize=16)
+def _calendars(language: str) -> tuple[str, ...]:
+    """Those of a language and, since models lapse into it, the English ones that are not cut short: "sept" is French for seven."""
+    english = [name for name in calendar("en") if len(name) >= _WHOLE_NAME]
+    return tuple(dict.fromkeys([*calendar(language), *english]))
 
 
 @functools.lru_cache(maxsize=16)

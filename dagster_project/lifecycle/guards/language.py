@@ -35,10 +35,21 @@ _FEWEST_FOREIGN_WORDS = (
 )
 _FEWEST_WORDS = 7  # below, names and borrowed words decide: py3langid calls "Team-Einladung senden" English
 _CERTAIN = 0.9
+# Models lapse into English. In a text too short to be told by its letters these give it away: words that hold an English sentence
+# together and are none in German, French, Spanish, Italian or Portuguese ("has" and "will" are), nor Dutch ("is", "of").
+_ENGLISH = frozenset(
+    """the you your yours it its this that these those and with for from are have been would could should to at every our they them
+    their about before until when what how now here there please get see only just out by ever never always without us any which while
+    than then not who why more most some""".split()  # noqa: SIM905 - prose is read more easily
+)
+_ENGLISH_SHARE = 1 / 3  # of the words: one of three, two of six
 
 
 def find(passage: Passage, grounds: Grounds) -> Iterator[Finding]:
-    """The wrong script, or for languages in Latin letters another language with 90 % certainty. Short texts pass."""
+    """The wrong script, or for languages in Latin letters another language with 90 % certainty; a short text only where a third
+    of its words are English ones that neither facts nor author say."""
+    if grounds.language in _LATIN_LANGUAGES and len(passage.tokens) < _FEWEST_WORDS:
+        yield from _lapse(passage, grounds)
     letters = [char for char in passage.plain if char.isalpha()]
     if len(letters) < _FEWEST_LETTERS:
         return
@@ -53,6 +64,15 @@ def find(passage: Passage, grounds: Grounds) -> Iterator[Finding]:
         if found != grounds.language and certainty >= _CERTAIN:
             sentence = f"reads as {found} and not as {grounds.language} ({certainty:.0%})"
             yield passage.finding(CODE, 0, len(passage.plain), sentence)
+
+
+def _lapse(passage: Passage, grounds: Grounds) -> Iterator[Finding]:
+    """A short text that is held together by English words."""
+    words = [word for word, _, _ in passage.tokens]
+    english = [word for word in words if word in _ENGLISH and not grounds.say(word)]
+    if grounds.language != "en" and len(words) > 1 and len(english) >= len(words) * _ENGLISH_SHARE:
+        sentence = f"{', '.join(dict.fromkeys(english))}: English, and not {grounds.language}"
+        yield passage.finding(CODE, 0, len(passage.plain), sentence)
 
 
 def _foreign_words(text: str, scripts: tuple[str, ...]) -> int:

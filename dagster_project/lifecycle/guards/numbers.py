@@ -27,7 +27,7 @@ def find(passage: Passage, grounds: Grounds) -> Iterator[Finding]:
     for found in _NUMBER.finditer(passage.plain):
         if not readings(found[0]) & known:
             yield passage.finding(CODE, *found.span(), f"{found[0]!r} is in no fact")
-    values = spelled(grounds.language)
+    values = told(grounds.language, grounds.phrases.false_friends)
     for found in occurrences(tuple(values), passage, grounds):
         if values[folded(found.words)] not in known and not grounds.say(found.words):
             yield passage.finding(CODE, found.start, found.end, f"{found.words!r} is in no fact")
@@ -76,6 +76,14 @@ def readings(text: str) -> frozenset[str]:
         if fraction.isdigit() or not fraction:
             found.add(f"{whole}{'.' if fraction else ''}{fraction}{sign}")
     return frozenset(found or {digits + sign})
+
+
+@functools.lru_cache(maxsize=64)
+def told(language: str, false_friends: tuple[str, ...] = ()) -> Mapping[str, str]:
+    """Those of a language and, since models lapse into it, of English."""
+    friends = {folded(word) for word in false_friends}
+    english = {word: value for word, value in spelled("en").items() if word not in friends}
+    return {**english, **spelled(language)}
 
 
 @functools.lru_cache(maxsize=16)

@@ -52,6 +52,10 @@ class Phrases(BaseModel):
     names: tuple[Phrase, ...] = Field(
         default=(), description="of the brand, its products and features, as they are written"
     )
+    false_friends: tuple[Phrase, ...] = Field(
+        default=(),
+        description="words of this language that mean something else in English, whose words are looked for as well",
+    )
     max_lix: float | None = Field(default=None, gt=0, le=100, description="most of Björnsson's LIX; null: not measured")
     max_sentence_words: int = Field(default=32, ge=5, le=80)
 
@@ -59,6 +63,27 @@ class Phrases(BaseModel):
 def phrases_of(phrases: Mapping[str, Phrases], locale: str) -> Phrases:
     """Those of the locale, else of its language, else none."""
     return phrases.get(locale) or phrases.get(language_of(locale)) or Phrases()
+
+
+_LAPSES = ("claims", "superlatives", "deadlines", "money", "quantities", "pressure", "spam", "machine")
+
+
+def with_lapses(own: Phrases, english: Phrases) -> Phrases:
+    """The words of a language, with what English has of promises, dates and the like, but for `false_friends`.
+
+    A model that lapses into English promises in English, in two words, and no recipient of a German mail takes that for nothing.
+    """
+    friends = {folded(word) for word in own.false_friends}
+
+    def both(ours: tuple[Phrase, ...], theirs: tuple[Phrase, ...]) -> tuple[Phrase, ...]:
+        return tuple(dict.fromkeys([*ours, *(phrase for phrase in theirs if folded(phrase) not in friends)]))
+
+    lists = {kind: both(getattr(own, kind), getattr(english, kind)) for kind in _LAPSES}
+    regulated = {
+        kind: both(own.regulated.get(kind, ()), english.regulated.get(kind, ()))
+        for kind in {**english.regulated, **own.regulated}
+    }
+    return own.model_copy(update={**lists, "regulated": regulated})
 
 
 def language_of(locale: str) -> str:
@@ -203,7 +228,12 @@ def _table(phrases: tuple[str, ...]) -> Mapping[str, tuple[tuple[str, ...], ...]
 
 @functools.lru_cache(maxsize=256)
 def _anywhere(phrases: tuple[str, ...]) -> re.Pattern[str]:
-    return re.compile("|".join(map(re.escape, sorted(phrases, key=len, reverse=True))), re.IGNORECASE)
+    """Phrases in Latin letters only as whole words: a "Center" has no cent in it."""
+    whole = (
+        rf"(?<![a-z0-9]){re.escape(phrase)}(?![a-z0-9])" if phrase.isascii() else re.escape(phrase)
+        for phrase in sorted(phrases, key=len, reverse=True)
+    )
+    return re.compile("|".join(whole), re.IGNORECASE)
 
 
 def folded(text: str) -> str:

@@ -44,6 +44,19 @@ class WriterRequest:
     consulted: Consulted = NOTHING  # excerpts of the knowledge base
 
     @property
+    def pattern(self) -> str:
+        """Of what tells this pattern from others of its campaign, whatever the template, its tone or the knowledge say that day."""
+        return content_hash(
+            {
+                "campaign": [self.campaign_id, self.variant, self.locale],
+                "facts": dict(self.facts),
+                "ranges": dict(self.ranges),
+                "quoted": dict(self.quoted),
+                "placeholders": list(self.placeholders),
+            }
+        )
+
+    @property
     def key(self) -> str:
         return content_hash(
             {
@@ -73,6 +86,7 @@ class WriterResult:
     trace: bytes = b""  # JSON: what the other roles said of the text; empty where none was asked
     consulted: Consulted = NOTHING  # what the writer was shown
     caution: str | None = None  # why a person may have to see it; see `pipeline`
+    trial: str | None = None  # JSON: the canary that its pattern took part in; see `prompt_canary`
 
 
 def shown(request: WriterRequest) -> dict[str, object]:

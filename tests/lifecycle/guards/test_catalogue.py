@@ -259,6 +259,49 @@ def test_each_kind_of_invention_is_caught(locale: str, kind: str, text: str, cod
     assert code in codes(text, locale, facts=FACTS), kind
 
 
+LAPSES = (
+    ("Free forever.", "claim"),
+    ("Upgrade at no cost.", "claim"),
+    ("Success guaranteed.", "claim"),
+    ("Limited time offer.", "date"),
+    ("Ends Friday.", "date"),
+    ("Seven weeks extra.", "number"),
+    ("Only nine dollars.", "money"),
+    ("Act now.", "pressure"),
+)
+
+
+@pytest.mark.parametrize("locale", LOCALES[1:])
+@pytest.mark.parametrize(("text", "code"), LAPSES)
+def test_a_short_promise_in_english_is_caught_in_every_language(locale: str, text: str, code: str) -> None:
+    """Two words are too few to be told as English by their letters, and enough to promise something."""
+    assert code in codes(text, locale, facts=FACTS)
+
+
+@pytest.mark.parametrize("locale", ["de", "fr", "es"])
+@pytest.mark.parametrize(
+    "text", ["Work without limits.", "Pick up where you left it.", "It just works.", "See what is new."]
+)
+def test_a_short_english_sentence_is_no_german_french_or_spanish(locale: str, text: str) -> None:
+    """Its small words give it away, unless facts or author say them."""
+    assert "language" in codes(text, locale)
+    assert "language" not in codes(text, locale, own_words=text)
+
+
+@pytest.mark.parametrize(
+    ("locale", "text"),
+    [
+        ("de", "Das half schon beim letzten Mal."),
+        ("de", "Das Feature ist im Team beliebt."),
+        ("fr", "Le four reste tel quel."),
+        ("es", "Ver los informes del equipo."),
+    ],
+)
+def test_a_word_that_means_something_else_in_english_may_be_said(locale: str, text: str) -> None:
+    """*half* is of *helfen*, *four* an oven; they are the file's `false_friends`, or only look English."""
+    assert codes(text, locale) == []
+
+
 @pytest.mark.parametrize(
     ("locale", "kind", "text", "code"),
     [
