@@ -26,6 +26,12 @@ ACTIVITY_COLUMNS = """user_id, active_days_7d, active_days_28d, active_days_prio
     is_bot, engaged_since, power_since, activated_at, last_seen_at"""
 VERDICT_COLUMNS = "message_id, verdict, reason, variant, send_after"
 KIB_PER_MIB = 1024
+FORMS = {  # of the materialisation's `put_together`
+    "sum": "old.{0} + new.{0}",
+    "bit_or": "old.{0} | new.{0}",
+    "min": "least(old.{0}, new.{0})",
+    "max": "greatest(old.{0}, new.{0})",
+}
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -79,7 +85,8 @@ def prepare(order: Order) -> Figures:
             "name": name,
             "sql": queries[name],
             "moved": moved.get(name),
-            "keys": nodes[name]["config"]["unique_key"],
+            "until": yesterday,
+            "config": nodes[name]["config"],
             "materialized": nodes[name]["config"]["materialized"],
             "parents": [parent.rpartition(".")[2] for parent in nodes[name]["depends_on"]["nodes"]],
         }
@@ -192,13 +199,18 @@ def _made(model: dict[str, Any]) -> str:
 
 
 def _moved(model: dict[str, Any]) -> str:
-    """The statement that moves a kept model on, as its materialisation does."""
-    if not model["keys"]:
-        return f"create or replace table main.{model['name']} as {model['moved']}"
-    on = " and ".join(f"old.{key} is not distinct from new.{key}" for key in model["keys"])
+    """The statements that move a kept model on, as its materialisation does."""
+    name, sql, config = f"main.{model['name']}", model["moved"], model["config"]
+    if after := config.get("replaces_what_is_after"):
+        return f"delete from {name} where {after} > timestamp '{model['until']}'; insert into {name} by name ({sql})"
+    if not config["unique_key"]:
+        return f"create or replace table {name} as {sql}"
+    on = " and ".join(f"old.{key} is not distinct from new.{key}" for key in config["unique_key"])
+    columns = (config.get("put_together") or {}).items()
+    sets = ", ".join(f"{column} = {FORMS[how].format(column)}" for column, how in columns)
     return (
-        f"merge into main.{model['name']} as old using ({model['moved']}) as new on {on}"
-        " when matched then update by name when not matched then insert by name"
+        f"merge into {name} as old using ({sql}) as new on {on}"
+        f" when matched then update {f'set {sets}' if sets else 'by name'} when not matched then insert by name"
     )
 
 

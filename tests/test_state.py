@@ -7,6 +7,7 @@ import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import duckdb
 import pytest
@@ -21,8 +22,23 @@ from dagster_project.settings import Settings
 pytestmark = pytest.mark.slow
 
 Tick = Callable[..., Report]
-KEPT = ("int_user_activity", "int_user_days", "stg_demo__repeated_events")
-MADE = ("stg_demo__received_events", "stg_demo__repeated_events", "stg_demo__events", "stg_events", "int_user_days", "int_user_activity")  # fmt: skip
+KEPT = (
+    "int_user_activity",
+    "int_user_days",
+    "int_user_features",
+    "stg_demo__received_ids",
+    "stg_demo__repeated_events",
+)
+MADE = (
+    "stg_demo__received_events",
+    "stg_demo__received_ids",
+    "stg_demo__repeated_events",
+    "stg_demo__events",
+    "stg_events",
+    "int_user_days",
+    "int_user_features",
+    "int_user_activity",
+)
 BEFORE, RECEIVED = datetime(2031, 1, 10, 1, 2, 3), datetime(2031, 1, 9, 4, 5, 6)
 STEPS = (0, 1, 40, 130)  # days from tick to tick: none, one, more than a window, more than there are bits
 FIRST = datetime(2026, 1, 1)
@@ -35,7 +51,7 @@ class Made:
     anew: Mapping[str, str]
     moved: Mapping[int, Mapping[str, str]]
     kinds: Mapping[str, str]
-    keys: Mapping[str, Sequence[str] | None]
+    configs: Mapping[str, Mapping[str, Any]]
     vocabulary: Path
 
 
@@ -57,7 +73,7 @@ def made(tmp_path_factory: pytest.TempPathFactory, small_company: Path) -> Made:
         anew=home.models.compiled(MADE, BEFORE),
         moved=moved,
         kinds={name: nodes[name]["config"]["materialized"] for name in MADE},
-        keys={name: nodes[name]["config"]["unique_key"] for name in MADE},
+        configs={name: nodes[name]["config"] for name in MADE},
         vocabulary=home.models.project / "seeds" / "product_events.csv",
     )
 
@@ -100,14 +116,8 @@ class World:
                 sql = _at(sql, RECEIVED, received_until)
                 if self.made.kinds[name] == "view":
                     self.connection.execute(f"create or replace view main.{name} as {sql}")
-                elif keys := self.made.keys[name]:
-                    on = " and ".join(f"old.{key} is not distinct from new.{key}" for key in keys)
-                    self.connection.execute(
-                        f"merge into main.{name} as old using ({sql}) as new on {on}"
-                        " when matched then update by name when not matched then insert by name"
-                    )
                 else:
-                    self.connection.execute(f"create or replace table main.{name} as ({sql})")
+                    self.connection.execute(_moving_on(name, sql, self.made.configs[name], received_until))
         except duckdb.Error:
             self.connection.execute("rollback")
             raise
@@ -128,6 +138,23 @@ class World:
                     f"select count(*) from (({one} except all {other}) union all ({other} except all {one}))"
                 ).fetchall()
         return found
+
+
+def _moving_on(name: str, sql: str, config: Mapping[str, Any], until: datetime) -> str:
+    """What the materialisation `kept` says to DuckDB."""
+    if after := config.get("replaces_what_is_after"):
+        return f"delete from main.{name} where {after} > '{until}'; insert into main.{name} by name ({sql})"
+    if not (keys := config["unique_key"]):
+        return f"create or replace table main.{name} as ({sql})"
+    on = " and ".join(f"old.{key} is not distinct from new.{key}" for key in keys)
+    forms = {"sum": "{1} + {2}", "bit_or": "{1} | {2}", "min": "least({1}, {2})", "max": "greatest({1}, {2})"}
+    parts = (config.get("put_together") or {}).items()
+    sets = [f"{column} = {forms[how].format(column, f'old.{column}', f'new.{column}')}" for column, how in parts]
+    update = f"set {', '.join(sets)}" if sets else "by name"
+    return (
+        f"merge into main.{name} as old using ({sql}) as new on {on}"
+        f" when matched then update {update} when not matched then insert by name"
+    )
 
 
 def _at(sql: str, one: datetime, other: datetime) -> str:

@@ -78,3 +78,21 @@
 {% macro spark__days_between(first_expression, second_expression) -%}
     datediff(cast({{ second_expression }} as date), cast({{ first_expression }} as date))
 {%- endmacro %}
+
+
+{#- A 64-bit number for a list of columns: the same for equal ones, seldom the same for others. Engines and their versions differ. -#}
+{% macro fingerprint(columns) -%}
+    {{ return(adapter.dispatch('fingerprint', 'postrider')(columns)) }}
+{%- endmacro %}
+
+{% macro default__fingerprint(columns) -%}
+    hash({{ columns | join(', ') }})
+{%- endmacro %}
+
+{% macro postgres__fingerprint(columns) -%}
+    hash_record_extended(row({{ columns | join(', ') }}), 0)
+{%- endmacro %}
+
+{% macro spark__fingerprint(columns) -%}
+    xxhash64({{ columns | join(', ') }})
+{%- endmacro %}

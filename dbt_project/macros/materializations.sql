@@ -29,7 +29,9 @@
 
 {#-
     A table that a tick may move on instead of making it anew (docs/state.md). With `unique_key` the model's SQL is then what has
-    changed, row by row; without, the whole table, for which it may read itself. What the table was made of, and with how many
+    changed, row by row; without, the whole table, for which it may read itself. A row that was there takes the new row's columns;
+    with `put_together` it takes these only, each put together with what it had: by sum, bit_or, min or max.
+    With `replaces_what_is_after` (a column of times) the SQL is every row of which the time is after the last tick's receipts. What the table was made of, and with how many
     rows, is its comment, written in the same transaction: neither can be ahead of the other. A build by hand leaves no comment,
     and the next tick makes the table anew.
 -#}
@@ -43,8 +45,11 @@
             merge into {{ target }} as old
             using ({{ compiled_code }}) as new
             on {% for key in keys %}{{ 'and ' if not loop.first }}old.{{ key }} is not distinct from new.{{ key }} {% endfor %}
-            when matched then update by name
+            when matched then update {{ put_together(config.get('put_together')) }}
             when not matched then insert by name
+        {%- elif moves_on() and config.get('replaces_what_is_after') -%}
+            delete from {{ target }} where {{ config.get('replaces_what_is_after') }} > {{ received_until() }};
+            insert into {{ target }} by name ({{ compiled_code }})
         {%- else -%}
             {%- if existing is not none and existing.type != 'table' -%}drop {{ existing.type }} {{ existing }};{%- endif -%}
             create or replace table {{ target }} as ({{ compiled_code }})
@@ -59,3 +64,17 @@
     {% do adapter.commit() %}
     {{ return({'relations': [target]}) }}
 {% endmaterialization %}
+
+
+{#- What becomes of a row that was there: the new row, or the columns of which two parts make a whole. -#}
+{% macro put_together(columns) -%}
+    {%- set forms = {
+        'sum': 'old.{0} + new.{0}', 'bit_or': 'old.{0} | new.{0}',
+        'min': 'least(old.{0}, new.{0})', 'max': 'greatest(old.{0}, new.{0})'
+    } -%}
+    {%- if not columns -%}by name{%- else -%}
+        set {% for column, how in columns.items() -%}
+            {{ ', ' if not loop.first }}{{ column }} = {{ forms[how].format(column) }}
+        {%- endfor -%}
+    {%- endif -%}
+{%- endmacro %}

@@ -23,6 +23,12 @@
 {%- endmacro %}
 
 
+{#- The day (UTC) that lies so many days before the tick's own. -#}
+{% macro day_ago(days_ago) -%}
+    cast({{ as_of() }} as date) - {{ days_ago }}
+{%- endmacro %}
+
+
 {#- Bits of days, the lowest the tick's own, of which one moves on by so many days. A bit that leaves is gone: 126 days are kept. -#}
 {% macro moved_bits(bits_expression, days) -%}
     {%- if days == 0 -%}

@@ -60,7 +60,7 @@ def test_two_hosts_that_deliver_share_the_work_and_send_each_message_once(
     first host isn't done before the second has started."""
     scene = make_scene(300, host=net.address)
     hosts = [net.host("one"), net.host("two")]
-    (project / "delivery.yml").write_text("channels: {smtp: 30/second}\n")
+    (project / "delivery.yml").write_text("channels: {smtp: 15/second}\n")
     running = [deliver_on(host, scene, tmp_path / host.name, project) for host in hosts]
     told = [answer_of(process) for process in running]
 

@@ -33,8 +33,9 @@ days as (
         on user_days.user_id = people.user_id
     where
         user_days.kind in ('session', 'feature', 'value', 'setup_step')
-        and {{ days_between('user_days.event_date', as_of()) }}
-        between 0 and {{ var('recent_days') }} - 1
+        -- said of the day itself, so that other days are not read
+        and user_days.event_date between {{ day_ago(var('recent_days') - 1) }}
+        and {{ day_ago(0) }}
     group by 1, 2, 3
 ),
 

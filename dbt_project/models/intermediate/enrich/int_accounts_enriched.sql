@@ -20,9 +20,9 @@ payments as (
 
     select
         account_id,
-        max(last_at) filter (where kind = 'payment') as paid_at,
-        max(last_at) filter (where kind = 'payment_failed') as failed_at
-    from {{ ref('int_user_days') }}
+        max(occurred_at) filter (where kind = 'payment') as paid_at,
+        max(occurred_at) filter (where kind = 'payment_failed') as failed_at
+    from {{ ref('stg_events') }}
     where kind in ('payment', 'payment_failed')
     group by 1
 

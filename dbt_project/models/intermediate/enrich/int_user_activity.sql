@@ -1,15 +1,11 @@
 {{ config(materialized='kept') }}
--- noqa: disable=LT02
 -- depends_on: {{ ref('stg_events') }}
+-- noqa: disable=LT02
 {%- set seen = "kind in ('session', 'feature', 'value', 'setup_step')" %}
 {%- set window = var('recent_days') %}
-{%- set recent = "days_ago < " ~ window %}
 with user_days as (
 
-    select
-        *,
-        {{ days_between('event_date', as_of()) }} as days_ago
-    from {{ ref('int_user_days') }}
+    select * from {{ ref('int_user_days') }}
 
 ),
 {% if moves_on() %}
@@ -31,7 +27,6 @@ days as (
 
     select
         user_days.user_id,
-        user_days.days_ago,
         user_days.event_date,
         sum(user_days.events) as events,
         bit_count(bit_or(user_days.hour_bits)) as hours,
@@ -48,7 +43,7 @@ days as (
     {%- if moves_on() %}
     inner join arrived using (user_id, event_date)
     {%- endif %}
-    group by 1, 2, 3
+    group by 1, 2
 
 ),
 
@@ -60,23 +55,20 @@ days_per_user as (
         -- a day of which everything has arrived now was none before
         count(*) filter (where events = arrived_events) as days_ever,
         sum(arrived_events) as events_ever,
-        sum(arrived_events) filter (where days_ago < {{ window + days_moved() }}) as events_28d,
+        sum(arrived_events) filter (where event_date >= {{ day_ago(window + days_moved() - 1) }}) as events_28d,
         sum(arrived_invites) as invites_sent,
         {%- else %}
-        count(*) filter (where is_seen and days_ago < 7) as active_days_7d,
-        count(*) filter (where is_seen and {{ recent }}) as active_days_28d,
-        count(*) filter (
-            where is_seen and not {{ recent }} and days_ago < {{ 2 * window }}
-        ) as active_days_prior_28d,
         count(*) as days_ever,
         cast(sum(events) as bigint) as events_ever,
-        cast(coalesce(sum(events) filter (where {{ recent }}), 0) as bigint) as events_28d,
+        cast(coalesce(
+            sum(events) filter (where event_date >= {{ day_ago(window - 1) }}), 0
+        ) as bigint) as events_28d,
         cast(coalesce(sum(invites), 0) as bigint) as invites_sent,
         {%- endif %}
         cast(max(hours) as bigint) as most_hours,
         min(valued_at) as activated_at,
         max(seen_at) as last_seen_at,
-        bit_or({{ day_bit('days_ago', 'is_seen') }}) as seen_bits
+        bit_or({{ day_bit(days_between('event_date', as_of()), 'is_seen') }}) as seen_bits
     from days
     group by 1
 
@@ -88,8 +80,10 @@ days_left as (
     select
         user_id,
         sum(events) as events
-    from user_days
-    where not {{ recent }} and days_ago < {{ window + days_moved() }}
+    from {{ ref('int_user_days') }}
+    where
+        event_date >= {{ day_ago(window + days_moved() - 1) }}
+        and event_date < {{ day_ago(window - 1) }}
     group by 1
 
 ),
@@ -119,7 +113,8 @@ carried as (
 
 ),
 
--- what the full SQL counts, read from the bits of the days
+{% endif %}
+-- the windows, and the day on which a habit of n days was reached, are read from the bits of the days
 windows as (
 
     select
@@ -129,51 +124,19 @@ windows as (
         {{ days_set('seen_bits', window, from_days_ago=window) }} as active_days_prior_28d,
         {{ nth_day_set('seen_bits', window, var('engaged_active_days')) }} as engaged_since,
         {{ nth_day_set('seen_bits', window, var('power_active_days')) }} as power_since
-    from carried
-
-),
-{% else %}
--- the nth day seen within the recent days: the day on which a habit of n days was reached
-recent_days as (
-
-    select
-        user_id,
-        event_date,
-        row_number() over (partition by user_id order by event_date) as nth_day
-    from days
-    where is_seen and {{ recent }}
+    from {{ 'carried' if moves_on() else 'days_per_user' }}
 
 ),
 
-habits as (
-
-    select
-        user_id,
-        min(event_date) filter (where nth_day = {{ var('engaged_active_days') }}) as engaged_since,
-        min(event_date) filter (where nth_day = {{ var('power_active_days') }}) as power_since
-    from recent_days
-    group by 1
-
-),
-
-windows as (
-
-    select
-        days_per_user.*,
-        habits.engaged_since,
-        habits.power_since
-    from days_per_user
-    left join habits on days_per_user.user_id = habits.user_id
-
-),
-{% endif %}
 features as (
+
     select
         user_id,
-        count(distinct label) as features_used_28d
-    from user_days
-    where kind = 'feature' and {{ recent }}
+        count(feature) as features_used_28d
+    from {{ ref('int_user_features') }}
+    where events_28d > 0
     group by 1
+
 )
 
 select

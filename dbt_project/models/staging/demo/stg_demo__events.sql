@@ -10,7 +10,8 @@ repeated_ids as (
 
     select
         event_id,
-        user_id
+        user_id,
+        event_name
     from {{ ref('stg_demo__repeated_events') }}
 
 ),
@@ -39,6 +40,7 @@ received_once as (
         on
             received.event_id = repeated_ids.event_id
             and received.user_id = repeated_ids.user_id
+            and received.event_name = repeated_ids.event_name
     where repeated_ids.event_id is null
 
 ),

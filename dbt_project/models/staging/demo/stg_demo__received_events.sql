@@ -35,7 +35,8 @@ readable as (
         and source.user_id is not null
         and source.occurred_at is not null
         and source.received_at is not null
-        and (source.properties is null or {{ is_json('source.properties') }})
+        -- null is no text that could be broken; said in one expression it is asked once for each text
+        and {{ is_json('source.properties') }} is not false
 
 )
 
