@@ -90,7 +90,7 @@ class Inspectors:
     def look(self, specimens: Sequence[Specimen], clients: Sequence[str]) -> dict[str, list[Finding]]:
         """By specimen's name: what MJML, caniemail and axe object to."""
         documents = [{"name": one.name, "mjml": one.mjml, "html": one.draft.html} for one in specimens]
-        answer = self._run("inspect.mjs", {"clients": list(clients), "documents": documents})
+        answer = self._answer("inspect.mjs", {"clients": list(clients), "documents": documents})
         return {
             name: [
                 Finding(one["tool"], one["code"], one["found"], _ALLOWED[one["tool"]], one["where"]) for one in found
@@ -100,25 +100,30 @@ class Inspectors:
 
     def picture(self, pages: Sequence[Mapping[str, object]]) -> None:
         """A PNG for each page: {file, html, width, dark}, its width in CSS pixels, as high as it is."""
-        self._run("pictures.mjs", {"pages": [dict(page) | {"file": str(page["file"])} for page in pages]})
+        self._answer("pictures.mjs", {"pages": [dict(page) | {"file": str(page["file"])} for page in pages]})
 
-    def _run(self, script: str, job: Mapping[str, object]) -> Any:
-        try:
-            done = subprocess.run(
-                [self._node, str(self._folder / script)],
-                input=json.dumps({"chromium": self._chromium} | dict(job)).encode(),
-                capture_output=True,
-                timeout=_SECONDS,
-                check=False,
-            )
-        except subprocess.TimeoutExpired:
-            raise InputError(f"inspectors/{script}: found no answer in {_SECONDS} s, allowed: one") from None
+    def _answer(self, script: str, job: Mapping[str, object]) -> Any:
+        done = _run(
+            f"inspectors/{script}",
+            [self._node, str(self._folder / script)],
+            input=json.dumps({"chromium": self._chromium} | dict(job)).encode(),
+        )
         if done.returncode != 0:
             said = [line.strip() for line in done.stderr.decode(errors="replace").splitlines() if "Error" in line]
             raise InputError(
                 f"inspectors/{script}: found {said[0] if said else 'no answer'}, allowed: an answer; `make inspectors` installs it anew"
             )
         return json.loads(done.stdout)
+
+
+def _run(name: str, command: Sequence[str], **how: Any) -> subprocess.CompletedProcess[bytes]:
+    """What a program said; InputError with its name where it says nothing for five minutes, or can't be started."""
+    try:
+        return subprocess.run(command, capture_output=True, timeout=_SECONDS, check=False, **how)
+    except subprocess.TimeoutExpired:
+        raise InputError(f"{name}: found no answer in {_SECONDS} s, allowed: one") from None
+    except OSError as error:
+        raise InputError(f"{name}: found {error.strerror}, allowed: a program that runs") from None
 
 
 def _find_node() -> str:
@@ -149,11 +154,9 @@ def spam_scores(program: str, messages: Mapping[str, bytes]) -> dict[str, tuple[
         box = Path(folder) / "mails.mbox"
         box.write_bytes(b"\n".join(_MBOX_FROM + _quoted(raw) for raw in messages.values()))
         # A home of its own: whoever runs this may have preferences, a list of friends or a Bayes database that others haven't.
-        done = subprocess.run(
+        done = _run(
+            program,
             [program, "--local", "--nocreate-prefs", "--cf=use_bayes 0", "--mbox", str(box)],
-            capture_output=True,
-            timeout=_SECONDS,
-            check=False,
             env={"HOME": folder, "PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL": "C.UTF-8"},
         )
     found: dict[bytes, tuple[float, str]] = {}
