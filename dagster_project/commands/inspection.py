@@ -33,7 +33,7 @@ def open_tools(home: Home) -> Tools:
 def inspect(home: Home, tools: Tools) -> tuple[int, list[str], Sequence[Mapping[str, str]]]:
     """How many mails were looked at; one line for each finding that isn't accepted and each acceptance without a finding; what is
     accepted."""
-    mails = list(specimens(home))
+    mails = list(specimens(home, with_letters=True))
     judged = tools.declared.judged(_found(home, mails, tools))
     return len(mails), [*told_together(judged.standing), *judged.unused], judged.accepted
 
