@@ -403,14 +403,14 @@ class Home:
 
     def findings(self, draft: Draft) -> Sequence[Finding]:
         """Which rules this draft would break as it would leave. BuildError."""
-        return self._look(self.as_it_would_leave(draft), draft)
+        return self._look(self.as_it_would_leave(draft, read_sender(self.settings.sender).address), draft)
 
-    def as_it_would_leave(self, draft: Draft) -> bytes:
-        """The whole message under these settings: built, signed, addressed to ourselves. BuildError."""
+    def as_it_would_leave(self, draft: Draft, to_address: str) -> bytes:
+        """The whole message under these settings, built and signed. BuildError."""
         built = build(
             draft.message_id,
             sender=self.settings.sender,
-            to_address=read_sender(self.settings.sender).address,
+            to_address=to_address,
             subject=draft.subject,
             html=draft.html,
             text=draft.text,
