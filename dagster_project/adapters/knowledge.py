@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import logging
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
@@ -71,6 +72,7 @@ class Index:
         if self._words:
             from bm25s import BM25  # with SciPy half a second, which a run without a model need not spend
 
+            logging.getLogger("bm25s").setLevel(logging.WARNING)  # it sets DEBUG, and tells the terminal of each index
             self._scorer = BM25()
             self._scorer.index((texts, self._words), show_progress=False)
 
