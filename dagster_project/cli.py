@@ -306,19 +306,31 @@ def diff(
 
 @app.command()
 def preview(
-    campaign: Annotated[str, typer.Argument(help="campaign_id")],
+    campaign: Annotated[str | None, typer.Argument(help="campaign_id")] = None,
+    every: Annotated[
+        bool, typer.Option("--all", help="every campaign in every locale with sample facts, and contact sheets")
+    ] = False,
     user: Annotated[str | None, typer.Option("--user", help="somebody who is a candidate; default the first")] = None,
-    variant: Annotated[str, typer.Option("--variant", help="template variant")] = "default",
+    variant: Annotated[str | None, typer.Option("--variant", help="template variant; default: default")] = None,
     out: Annotated[Path | None, typer.Option("--out", help="folder; default <home>/previews")] = None,
     as_json: Json = False,
 ) -> None:
     """Write the mail as HTML, text and, where Chromium is found, a picture. Plans and sends nothing.
 
     Example: postrider preview setup_stalled
+    Example: postrider preview --all --out previews
     """
-    from dagster_project.commands.preview import preview as preview_command
+    from dagster_project.commands import preview as preview_command
 
-    answer = preview_command(_home(), campaign, user, variant, out)
+    if every == bool(campaign) or (every and (user or variant)):
+        raise InputError(
+            "preview: found both or neither of a campaign and --all, allowed: one of them; --user and --variant with a campaign"
+        )
+    if every:
+        answer = preview_command.preview_all(_home(), out)
+        _show(answer, as_json, lambda found: print(*found["sheets"], found["told"], sep="\n"))
+        return
+    answer = preview_command.preview(_home(), campaign or "", user, variant or "default", out)
     consulted = [f"knowledge {one['id']} {one['hash']}" for one in (answer["knowledge"] or {}).get("excerpts", ())]
     _show(answer, as_json, lambda found: print(found["subject"], *found["files"], *consulted, sep="\n"))
 
@@ -327,16 +339,24 @@ def preview(
 def check(
     source: Source = None,
     settings: Annotated[bool, typer.Option("--settings", help="list every setting, secrets masked")] = False,
+    templates: Annotated[
+        bool,
+        typer.Option("--templates", help="inspect each mail in each locale: MJML, mail clients, axe, SpamAssassin"),
+    ] = False,
+    links: Annotated[
+        bool, typer.Option("--links", help="ask for each link of the templates; leaves the machine")
+    ] = False,
     as_json: Json = False,
 ) -> None:
     """Check settings, policies, triggers and templates without running anything.
 
     Example: postrider check
+    Example: postrider check --templates
     """
     from dagster_project.commands import report
     from dagster_project.commands.check import check as check_command
 
-    answer = check_command(_home(source), settings)
+    answer = check_command(_home(source), settings, with_templates=templates, with_links=links)
     _show(answer, as_json, report.show_check)
     if not answer["ok"]:
         raise Refusal(f"{len(answer['problems'])} problem(s) found")

@@ -406,11 +406,15 @@ class Home:
             raise InputError(f"with these settings no mail may leave: {findings[0].sentence}")
 
     def findings(self, draft: Draft) -> Sequence[Finding]:
-        """Which rules this draft would break as it would leave: built, signed, addressed to ourselves. BuildError."""
+        """Which rules this draft would break as it would leave. BuildError."""
+        return self._look(self.as_it_would_leave(draft, read_sender(self.settings.sender).address), draft)
+
+    def as_it_would_leave(self, draft: Draft, to_address: str) -> bytes:
+        """The whole message under these settings, built and signed. BuildError."""
         built = build(
             draft.message_id,
             sender=self.settings.sender,
-            to_address=read_sender(self.settings.sender).address,
+            to_address=to_address,
             subject=draft.subject,
             html=draft.html,
             text=draft.text,
@@ -418,8 +422,7 @@ class Home:
             date=utc_now(),
             sending_domain=self.sending_domain,
         )
-        raw = signed(built.raw, self.signing_keys, utc_now()) if self.signing_keys else built.raw
-        return self._look(raw, draft)
+        return signed(built.raw, self.signing_keys, utc_now()) if self.signing_keys else built.raw
 
     @cached_property
     def flow(self) -> Flow:

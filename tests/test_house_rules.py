@@ -52,6 +52,7 @@ LIBRARIES = {
     "sqlalchemy": ("ledger/", "expectations/", "defs/history.py"),
     "duckdb": ("adapters/warehouse.py", "demo/", "expectations/"),
     "matplotlib": ("defs/plots.py",),
+    "PIL": ("adapters/contact_sheet.py",),
     "smtplib": ("adapters/channels/",),
     "anymail": ("adapters/channels/esp_anymail.py",),
     "django": ("adapters/channels/esp_anymail.py",),
@@ -122,6 +123,17 @@ def test_each_library_has_its_room(library: str) -> None:
     ]
 
     assert wrong == []
+
+
+def test_the_inspectors_are_locked_without_naming_a_registry() -> None:
+    """Exact versions with their hashes; where they come from is a matter of whoever installs them."""
+    lock = json.loads((ROOT / "inspectors/package-lock.json").read_text())
+    wanted = json.loads((ROOT / "inspectors/package.json").read_text())["dependencies"]
+    packages = {name: entry for name, entry in lock["packages"].items() if name}
+
+    assert [name for name, entry in packages.items() if "resolved" in entry or "integrity" not in entry] == []
+    assert {name: packages[f"node_modules/{name}"]["version"] for name in wanted} == wanted
+    assert "registry" not in (ROOT / "inspectors/.npmrc").read_text().replace("omit-lockfile-registry-resolved", "")
 
 
 def test_only_the_clock_asks_the_time() -> None:

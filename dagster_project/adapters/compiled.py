@@ -12,7 +12,7 @@ from dagster_project.adapters.expressions import (
     expand_slots,
     used_slots,
 )
-from dagster_project.adapters.markup import BODY_MARK, check_structure, compile_html
+from dagster_project.adapters.markup import BODY_MARK, check_structure, compile_html, without_jinja
 from dagster_project.lifecycle.errors import InputError
 from dagster_project.lifecycle.message import content_hash
 from dagster_project.lifecycle.template import CONTEXT_NAMES, Context, Part, Rendered, TemplateSpec, prepare_facts
@@ -66,6 +66,7 @@ class CompiledTemplate:
         header = self._header_lines(expanded[SUBJECT])
         document = _into_layout(layouts[html_layout], expanded[HTML_BODY], f"templates/{html_layout}")
         compiled = compile_html(document, f"{name}/{HTML_BODY}")
+        self._document = document
         text = _into_layout(layouts[text_layout], expanded[TEXT_BODY], f"templates/{text_layout}")
         self._cta = call_to_actions(spec)
         fixed = {"why": spec.why, "cta": self._cta}
@@ -82,6 +83,11 @@ class CompiledTemplate:
         self.parts: Mapping[str, Part] = {file: Part(content.encode()) for file, content in sorted(parts.items())}
         self.version = content_hash({file: part.hash for file, part in self.parts.items()})
         self.layout_hash = content_hash({file: self.parts[file].hash for file in used_layouts})
+
+    @property
+    def mjml(self) -> str:
+        """The whole document that was compiled, its Jinja hidden, for other tools that read MJML."""
+        return without_jinja(self._document)
 
     def in_locale(self, locale: str) -> CompiledTemplate:
         """This template in one of its spec's locales: its own words, parts and version."""

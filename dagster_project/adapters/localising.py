@@ -34,8 +34,17 @@ from dagster_project.lifecycle.translation import (
 )
 
 FONTS = "layouts/fonts.yml"
+MAX_LINE_HEIGHT = 3  # beyond it a line is no longer seen to belong to the next
 LABEL_MAX_CHARS, PREHEADER_MAX_CHARS = 40, 110
 _WORDED = (SUBJECT, HTML_BODY, TEXT_BODY)
+
+
+@dataclasses.dataclass(frozen=True)
+class Typeface:
+    """How a language's words are set: a CSS font stack, and the distance of its lines in heights of its letters."""
+
+    stack: str
+    line_height: float
 
 
 @dataclasses.dataclass(frozen=True)
@@ -45,9 +54,9 @@ class Shared:
     layouts: Mapping[str, str]
     letter: Mapping[str, str]
     catalogues: Mapping[str, Catalogue]
-    fonts: Mapping[str, str]
+    fonts: Mapping[str, Typeface]
 
-    def fonts_of(self, locale: str) -> str:
+    def fonts_of(self, locale: str) -> Typeface:
         return self.fonts.get(locale) or self.fonts.get(language_of(locale)) or self.fonts["default"]
 
 
@@ -57,15 +66,27 @@ def per_locale(file: str, locale: str) -> str:
     return f"{stem}.{locale}.{kind}"
 
 
-def read_fonts(text: str, file: str) -> dict[str, str]:
-    """layouts/fonts.yml: a CSS font stack per language, and `default`."""
+def read_fonts(text: str, file: str) -> dict[str, Typeface]:
+    """layouts/fonts.yml: stack and line_height per language, and `default`."""
     found = read_yaml(text, file)
     if not isinstance(found, dict) or "default" not in found:
-        raise InputError(f"{file}: found no default, allowed: a font stack per language, and default")
-    for language, stack in found.items():
-        if not isinstance(stack, str) or not stack.strip() or set(stack) & set('"<>{}[];'):
-            raise InputError(f"{file}: {language}: found {stack!r}, allowed: names of fonts, by commas")
-    return {str(language): stack for language, stack in found.items()}
+        raise InputError(f"{file}: found no default, allowed: stack and line_height per language, and default")
+    return {str(language): _typeface(entry, f"{file}: {language}") for language, entry in found.items()}
+
+
+def _typeface(entry: object, place: str) -> Typeface:
+    if not isinstance(entry, dict) or set(entry) != {"stack", "line_height"}:
+        raise InputError(f"{place}: found {entry!r}, allowed: stack and line_height")
+    stack, line_height = entry["stack"], entry["line_height"]
+    if not isinstance(stack, str) or not stack.strip() or set(stack) & set('"<>{}[];'):
+        raise InputError(f"{place}.stack: found {stack!r}, allowed: names of fonts, by commas")
+    if (
+        isinstance(line_height, bool)
+        or not isinstance(line_height, int | float)
+        or not 1 <= line_height <= MAX_LINE_HEIGHT
+    ):
+        raise InputError(f"{place}.line_height: found {line_height!r}, allowed: a number from 1 to {MAX_LINE_HEIGHT}")
+    return Typeface(stack, line_height)
 
 
 class Authored:
@@ -185,13 +206,14 @@ class Authored:
         source = translated(source, file, catalogue, is_html=is_html)
         if not is_html:
             return source
-        is_rtl = is_right_to_left(locale)
+        is_rtl, typeface = is_right_to_left(locale), self._shared.fonts_of(locale)
         marks = {
             "lang": locale,
             "dir": "rtl" if is_rtl else "ltr",
             "start": "right" if is_rtl else "left",
             "end": "left" if is_rtl else "right",
-            "fonts": self._shared.fonts_of(locale),
+            "fonts": typeface.stack,
+            "line_height": f"{typeface.line_height:g}",
         }
         for mark, words in marks.items():
             source = source.replace(f"[[ {mark} ]]", words)

@@ -16,7 +16,7 @@ from pydantic import SecretStr
 from dagster_project.adapters.binding import refused, trigger_problem
 from dagster_project.adapters.compiled import COMPILED, CompiledTemplate
 from dagster_project.adapters.templates import extremes
-from dagster_project.commands import knowledge
+from dagster_project.commands import inspection, knowledge
 from dagster_project.commands.controls import roster
 from dagster_project.commands.scratch import scratch_folder
 from dagster_project.commands.settings import setting_names
@@ -27,6 +27,8 @@ from dagster_project.lifecycle.campaign import TRIGGER_PREFIX, json_schema
 from dagster_project.lifecycle.errors import InputError
 from dagster_project.lifecycle.explanation import form_problem
 from dagster_project.lifecycle.expression import columns_of, exit_problem, people_of, value_problem
+from dagster_project.lifecycle.inspection.reading import html_findings
+from dagster_project.lifecycle.inspection.specimen import told
 from dagster_project.lifecycle.lint.catalogue import Finding
 from dagster_project.lifecycle.message import Draft
 from dagster_project.lifecycle.mime import read_sender
@@ -38,11 +40,13 @@ PEOPLE = "int_users_enriched"
 SCHEMA = "dbt_project/campaign.schema.json"
 
 
-def check(home: Home, with_settings: bool) -> dict[str, Any]:
+def check(home: Home, with_settings: bool, *, with_templates: bool = False, with_links: bool = False) -> dict[str, Any]:
     """Counts of what was looked at, and one line for each problem. The campaigns' JSON schema is written for editors.
 
-    One part that can't be read doesn't hide the problems of the others.
+    One part that can't be read doesn't hide the problems of the others. `with_templates` also has each mail inspected by tools, and gives
+    what is `accepted` of their findings: InputError at once for a tool that isn't installed. `with_links` asks for each fixed link.
     """
+    tools = inspection.open_tools(home) if with_templates else None
     problems: list[str] = []
     checked: dict[str, int] = {}
     for name, look in (
@@ -64,7 +68,19 @@ def check(home: Home, with_settings: bool) -> dict[str, Any]:
         except InputError as error:
             found = [str(error)]
         problems += [problem for problem in found if problem not in problems]
-    answer: dict[str, Any] = {"ok": not problems, "checked": checked, "problems": problems, "warnings": _warnings()}
+    accepted: dict[str, Any] = {}
+    if tools:
+        checked["inspected mails"], found, accepted["accepted"] = inspection.inspect(home, tools)
+        problems += found
+    if with_links:
+        checked["links that answer"], found = inspection.ask_links(home)
+        problems += found
+    answer: dict[str, Any] = accepted | {
+        "ok": not problems,
+        "checked": checked,
+        "problems": problems,
+        "warnings": _warnings(),
+    }
     return answer | ({"settings": _settings(home.settings)} if with_settings else {})
 
 
@@ -210,6 +226,7 @@ def _broken_in(home: Home, campaign_id: str, base: CompiledTemplate, locale: str
             words = dataclasses.asdict(template.render(facts, None, context))
             draft = Draft("probe", "template", "template", None, locale, **words, unsubscribe_url=link, recipe={})
             lines += [_line(template, finding) for finding in home.findings(draft)]
+            lines += told(template.name, html_findings(draft.html, locale))
         except BuildError as error:
             lines.append(f"{template.name}: found {error}, allowed: a mail that can be built")
         except InputError:

@@ -1,4 +1,4 @@
-"""`postrider preview`: a campaign's mail as files, for one candidate."""
+"""`postrider preview`: a campaign's mail as files, for one candidate; or all of them with sample facts."""
 
 from __future__ import annotations
 
@@ -7,12 +7,16 @@ import uuid
 from pathlib import Path
 from typing import Any
 
+from dagster_project.adapters.contact_sheet import write_mails, write_sheets
 from dagster_project.adapters.decisions import candidate_of
+from dagster_project.adapters.inspecting import Inspectors, MissingToolError
 from dagster_project.adapters.preview import find_chromium, write_preview
+from dagster_project.commands.specimens import specimens
 from dagster_project.home import Home
 from dagster_project.lifecycle.errors import InputError
 from dagster_project.lifecycle.knowledge import read_consulted
 from dagster_project.lifecycle.planning import planned_messages
+from dagster_project.settings import PROJECT_ROOT
 
 
 def preview(home: Home, campaign_id: str, user_id: str | None, variant: str, out: Path | None) -> dict[str, Any]:
@@ -43,4 +47,24 @@ def preview(home: Home, campaign_id: str, user_id: str | None, variant: str, out
         "facts": json.loads(row["facts"]),
         "knowledge": read_consulted(batch.artifacts[digest]) if (digest := draft.recipe.get("knowledge")) else None,
         "files": [str(file) for file in files],
+    }
+
+
+def preview_all(home: Home, out: Path | None) -> dict[str, Any]:
+    """Every campaign's mail in every locale with sample facts, as HTML and text, and a contact sheet per locale where the inspectors are
+    installed; `told` says how many, and why there are no pictures."""
+    home.preflight_letterhead()
+    mails = list(specimens(home))
+    folder = out or home.path / "previews" / "all"
+    files = write_mails(mails, folder)
+    told = f"{len(mails)} mails as HTML and text in {folder}"
+    try:
+        sheets = write_sheets(mails, folder, Inspectors(PROJECT_ROOT / "inspectors"))
+    except MissingToolError as error:
+        sheets, told = [], f"{told}; no pictures: {error}"
+    return {
+        "mails": len(mails),
+        "files": [str(file) for file in files],
+        "sheets": [str(sheet) for sheet in sheets],
+        "told": told,
     }

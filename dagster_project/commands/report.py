@@ -192,6 +192,8 @@ def show_check(answer: Mapping[str, Any]) -> None:
         out.print(f"{name}={escape(str(value))}", soft_wrap=True)
     for name, count in answer["checked"].items():
         out.print(f"{count:>5} {name}")
+    if accepted := answer.get("accepted"):
+        out.print(f"{len(accepted):>5} findings accepted with a reason")
     for problem in answer["problems"]:
         out.print(f"[red]✗[/] {escape(problem)}", soft_wrap=True)
     for warning in answer["warnings"]:

@@ -288,7 +288,15 @@ def test_a_person_gets_their_locale_else_its_language_else_the_policy_s_fallback
     ("content", "found"),
     [
         ("ja: serif", "layouts/fonts.yml: found no default"),
-        ('default: "a; b"', "layouts/fonts.yml: default: found 'a; b', allowed: names of fonts"),
+        ("default: serif", "layouts/fonts.yml: default: found 'serif', allowed: stack and line_height"),
+        (
+            'default: {stack: "a; b", line_height: 2}',
+            "layouts/fonts.yml: default.stack: found 'a; b', allowed: names of fonts",
+        ),
+        (
+            "default: {stack: serif, line_height: 16px}",
+            "layouts/fonts.yml: default.line_height: found '16px', allowed: a number from 1 to 3",
+        ),
     ],
 )
 def test_fonts_are_names(root: Path, content: str, found: str) -> None:

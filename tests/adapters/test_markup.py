@@ -6,7 +6,7 @@ import re
 
 import pytest
 
-from dagster_project.adapters.markup import check_structure, compile_html
+from dagster_project.adapters.markup import check_structure, compile_html, fixed_links, without_jinja
 from dagster_project.lifecycle.errors import InputError
 
 GOOD = """<mj-section>
@@ -57,6 +57,22 @@ def test_nothing_is_fetched() -> None:
     assert set(re.findall(r"https?://[\w.]+", html)) == {"https://x.example", "http://www.w3.org"}
 
 
+def test_the_preview_line_is_hidden_without_white_letters() -> None:
+    """Words in the colour of their ground are a spammer's, to a filter."""
+    source = document(GOOD.replace(' and "%}"', "")).replace("<mj-head>", "<mj-head><mj-preview>Soon</mj-preview>")
+    before_the_words = compile_html(source, "f").partition("<body")[2].partition("Soon")[0]
+
+    assert 'style="display:none;mso-hide:all;max-height' in before_the_words
+    assert "font-size" not in before_the_words
+    assert "#ffffff" not in before_the_words
+
+
+def test_fixed_links_are_found_as_a_reader_would_follow_them() -> None:
+    source = '<mj-button href="{{ cta.main.url }}">A</mj-button><a href="https://x.example/?a=1&amp;b=2">B</a>'
+
+    assert fixed_links(without_jinja(source)) == ["https://x.example/?a=1&b=2"]
+
+
 def test_good_markup_passes() -> None:
     """Statements may stand in columns and in text."""
     check_structure(GOOD.replace(' and "%}"', ""), "f", root="mj-wrapper")
@@ -70,6 +86,7 @@ TEXT = COLUMN.format("<mj-text>{}</mj-text>")
     ("source", "message"),
     [
         (COLUMN.format("<mj-bogus>x</mj-bogus>"), "f:2: found <mj-bogus> in <mj-column>, allowed: <mj-button>, "),
+        (TEXT.format('<img src="x.png">'), "f:2: found <img> in <mj-text>, allowed: <a>, "),
         (COLUMN.format("loose"), "f:2: found text 'loose' in <mj-column>, allowed: text inside <mj-text>"),
         (COLUMN.format("{{ loose }}"), "f:2: found text '{{ loose }}' in <mj-column>, allowed: "),
         ("<mj-section><mj-text>x</mj-text></mj-section>", "f:1: found <mj-text> in <mj-section>, allowed: <mj-column>"),

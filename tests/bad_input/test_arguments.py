@@ -44,6 +44,8 @@ ROOT = Path(__file__).parent.parent.parent
             id="unknown campaign",
         ),
         pytest.param(["preview", "nonsense"], ["nonsense", "allowed are churn_risk"], id="unknown template"),
+        pytest.param(["preview"], ["neither", "--all"], id="preview of what"),
+        pytest.param(["preview", "welcome", "--all"], ["both", "--all"], id="preview of one and of all"),
         pytest.param(["explain", "--user", "u1"], ["no tick", "postrider run"], id="nothing to explain yet"),
         pytest.param(["explain", "--campaign", "winback"], ["--user", "--summary"], id="explain whom"),
         pytest.param(["explain", "--summary"], ["--summary", "--campaign"], id="summary of what"),

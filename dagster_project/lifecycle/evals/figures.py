@@ -45,7 +45,9 @@ class Spent:
             "tokens_in": self.tokens_in,
             "tokens_out": self.tokens_out,
             "dollars": None if self.dollars is None else float(self.dollars),
-            "seconds_per_call": round(self.seconds / self.calls, _PLACES) if self.calls else None,
+            "seconds_per_call": round(round(self.seconds, 6) / self.calls, _PLACES)
+            if self.calls
+            else None,  # whatever the order
         }
 
 
