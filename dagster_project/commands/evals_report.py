@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import statistics
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from rich.markup import escape
@@ -12,18 +13,19 @@ from dagster_project.lifecycle.roles.reviewer import RUBRICS
 
 
 def show_evals(answer: Mapping[str, Any]) -> None:
-    """One row per campaign and mode over its locales' rows, what was turned down and why, cost by role, and the difference."""
+    """One row per campaign, variant and mode over its languages (each by itself is in `--json`), what was turned down and why, cost by
+    role, and the difference."""
     out.print(f"models {', '.join(answer['models'])}; answered by {escape(answer['answered_by'])}", soft_wrap=True)
     out.print("prompts " + "   ".join(f"{role} {digest[:SHORT]}" for role, digest in answer["prompts"].items()))
-    made = table("", "campaign", "mode", "locale", "by model#", "scores", "rejected#", "repaired#")
-    for row in answer["cases"]:
+    made = table("", "campaign", "mode", "by model#", "scores", "rejected#")
+    for (campaign, mode), rows in _by_campaign(answer["cases"]).items():
         made.add_row(
-            _campaign(row), row["mode"], row["locale"], f"{row['by_model']} of {row['contexts']}",
-            " ".join(_number(row["scores"][rubric]) for rubric in RUBRICS),
-            f"{sum(row['rejections'].values())}", f"{row['repairs']}",
+            campaign, mode, f"{sum(row['by_model'] for row in rows)} of {sum(row['contexts'] for row in rows)}",
+            " ".join(_mean(row["scores"][rubric] for row in rows) for rubric in RUBRICS),
+            f"{sum(sum(row['rejections'].values()) for row in rows)}",
         )  # fmt: skip
     out.print(made)
-    out.print(f"scores: {', '.join(RUBRICS)}; of every text that was read")
+    out.print(f"scores: {', '.join(RUBRICS)}; of every text that was read, the mean of the languages")
     total = answer["all"]
     for label in ("rejections", "fallbacks", "to_person", "not_drafted"):
         if total[label]:
@@ -75,6 +77,20 @@ def _changes(found: Mapping[str, Any]) -> list[str]:
 
 def _count(value: int | None) -> str:
     return "?" if value is None else f"{value:,}"
+
+
+def _by_campaign(rows: Sequence[Mapping[str, Any]]) -> dict[tuple[str, str], list[Mapping[str, Any]]]:
+    """(campaign and variant, mode) -> its rows, one per language."""
+    found: dict[tuple[str, str], list[Mapping[str, Any]]] = {}
+    for row in rows:
+        found.setdefault((_campaign(row), row["mode"]), []).append(row)
+    return found
+
+
+def _mean(scores: Iterable[float | None]) -> str:
+    """Of 5, to a tenth: contexts are few."""
+    known = [score for score in scores if score is not None]
+    return f"{statistics.fmean(known):.1f}" if known else "-"
 
 
 def _number(value: float | None) -> str:
