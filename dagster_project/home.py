@@ -21,13 +21,8 @@ from dagster_project.adapters.channels.in_app import Put
 from dagster_project.adapters.channels.lock import read_allow_list
 from dagster_project.adapters.clock import utc_now
 from dagster_project.adapters.decisions import cap_prices, current_verdicts
-from dagster_project.adapters.knowledge import Retriever, load_knowledge
 from dagster_project.adapters.letterhead import Letterhead
-from dagster_project.adapters.model_batch import BatchLimits
-from dagster_project.adapters.model_chain import Limits, ModelChain, model_names, open_models
 from dagster_project.adapters.models import Models
-from dagster_project.adapters.prompts import load_canary, load_canary_prompts, load_classes, load_prompts
-from dagster_project.adapters.redaction import open_patterns
 from dagster_project.adapters.secret import secret_keys
 from dagster_project.adapters.state import Carrying, carrying, told
 from dagster_project.adapters.templates import Library, load_phrases, load_templates, template_files
@@ -38,13 +33,10 @@ from dagster_project.demo.company import generate
 from dagster_project.demo.sources import DEMO, pack
 from dagster_project.ledger import Ledger, open_ledger
 from dagster_project.ledger.inbox import KEPT
-from dagster_project.lifecycle.budget import Budget, Cost
 from dagster_project.lifecycle.campaign import CampaignPolicy, policies, policy_files
 from dagster_project.lifecycle.dkim import SigningKey, read_key, signed
-from dagster_project.lifecycle.drafting import Batch, Inform, Model, draft_all, draft_in_groups
+from dagster_project.lifecycle.drafting import Batch, Model, draft_all, draft_in_groups
 from dagster_project.lifecycle.errors import InputError
-from dagster_project.lifecycle.evals.contexts import FILE as CONTEXTS
-from dagster_project.lifecycle.evals.contexts import Contexts, parse_contexts
 from dagster_project.lifecycle.flow import Flow, Way, parse_flow
 from dagster_project.lifecycle.guards.reading import Phrases
 from dagster_project.lifecycle.links import unsubscribe_url
@@ -53,16 +45,12 @@ from dagster_project.lifecycle.message import Draft, PlannedMessage
 from dagster_project.lifecycle.mime import build, read_sender
 from dagster_project.lifecycle.mime_encoding import BuildError
 from dagster_project.lifecycle.policy_versions import documents
-from dagster_project.lifecycle.prompt_canary import FILE as CANARY
-from dagster_project.lifecycle.prompt_canary import Arm, Canary, PromptCanary, version_of
-from dagster_project.lifecycle.redaction import Find
-from dagster_project.lifecycle.roles.call import Answer, Ask, Question
-from dagster_project.lifecycle.roles.classes import Classes
 from dagster_project.lifecycle.source import SourcePack
 from dagster_project.settings import Settings
+from dagster_project.writing import Writing
 
 if TYPE_CHECKING:
-    from dagster_project.adapters.embeddings import Asking
+    pass
 
 LEAST_FREE_BYTES = 1024 * 1024  # less than the smallest tick writes
 
@@ -129,14 +117,9 @@ class Home:
         return load_phrases(self.settings.project / "templates")
 
     @cached_property
-    def patterns(self) -> Find | None:
-        """How personal data looks, where a template has words redacted; InputError where nothing can find it."""
-        needed_by = [
-            f"{template.name}/template.yml: facts.{name}.to_model"
-            for _, template in sorted(self.templates.templates.items())
-            for name in template.spec.redacted
-        ]
-        return open_patterns(needed_by[0]) if needed_by else None
+    def writing(self) -> Writing:
+        """What a language model is asked, and by whom."""
+        return Writing(self.settings, self.path, lambda: self.templates, lambda: self.policies)
 
     def policy_documents(self) -> dict[str, bytes]:
         """campaign_id -> the text that its `policy_hash` is over, as the project stands."""
@@ -154,7 +137,7 @@ class Home:
             if campaign in self.policies and self.policies[campaign].mode == "autonomous" and not template.letters
         ]
         try:
-            _ = self.patterns
+            _ = self.writing.patterns
         except InputError as error:
             without.append(str(error))
         return without + check_templates(
@@ -163,136 +146,6 @@ class Home:
             [name for name, policy in self.policies.items() if policy.legal_basis == "transactional"],
             self.phrases,
         )
-
-    @cached_property
-    def prompts(self) -> Mapping[str, bytes]:
-        """The instructions of the roles that a language model takes; InputError for a missing one."""
-        return load_prompts(self.settings.project / "templates" / "prompts")
-
-    @cached_property
-    def classes(self) -> Classes:
-        """What texts of a model are held against, by class of campaign; InputError for what is wrong in the file."""
-        return load_classes(self.settings.project / "templates" / "prompts")
-
-    @cached_property
-    def eval_contexts(self) -> Contexts:
-        """What texts are measured on; InputError for what is wrong in the file."""
-        path = self.evals / "contexts.yml"
-        try:
-            return parse_contexts(read_yaml(path.read_text(encoding="utf-8"), CONTEXTS))
-        except (OSError, UnicodeDecodeError) as error:
-            raise InputError(f"{CONTEXTS}: found {error}, allowed: a readable UTF-8 file") from None
-
-    @property
-    def evals(self) -> Path:
-        """The folder of what evals need: contexts, a recording, the report of the last version."""
-        return self.settings.project / "templates" / "evals"
-
-    @property
-    def model_names(self) -> tuple[str, ...]:
-        """The language models in the order in which they are asked."""
-        return model_names(self.settings.model)
-
-    @property
-    def has_model(self) -> bool:
-        """Whether anything would be asked: a key or a base URL is set."""
-        return bool(self.settings.openai_api_key or self.settings.openai_base_url)
-
-    def model_chain(self, spent: Mapping[str, Cost]) -> ModelChain | None:
-        """The language models for one run that has spent so much already; None where no key or base URL is set, and then nothing
-        calls out."""
-        settings = self.settings
-        limits = Limits(
-            Budget(settings.model_calls_per_run, settings.model_tokens_per_run, settings.model_dollars_per_run),
-            {name: policy.model_budget.budget for name, policy in self.policies.items() if policy.model_budget},
-            settings.model_timeout_seconds,
-            settings.model_seconds_per_run,
-        )
-        return open_models(
-            key=settings.openai_api_key,
-            base_url=settings.openai_base_url,
-            names=self.model_names,
-            prompts=self.prompts,
-            limits=limits,
-            spent=spent,
-            batches=None
-            if settings.model_batch_above is None
-            else BatchLimits(settings.model_batch_above, settings.model_batch_seconds),
-        )
-
-    def model(self, ledger: Ledger, run_id: str, as_of: datetime) -> Model | None:
-        """The language model as a run asks it: what one has answered is in the ledger, and what it is asked goes there. None without."""
-        chain = self.model_chain(ledger.spent(run_id))
-        if chain is None:
-            return None
-        record = functools.partial(ledger.record_calls, run_id)
-        ask = chain.remembering(ledger.answers, record)
-        informing = self.informing(as_of, self._asking(chain, ledger, run_id))
-        canary = self.canary_asked(
-            ask, lambda names, prompts: chain.beside(names, prompts).remembering(ledger.answers, record), ledger
-        )
-        return Model(ask, self.classes, informing, self.patterns, canary, self.settings.model_batch_above)
-
-    @cached_property
-    def canary(self) -> PromptCanary | None:
-        """A new prompt or model on trial; InputError for what is wrong in its file, or a campaign that nobody has."""
-        found = load_canary(self.settings.project / "templates" / "prompts")
-        if found and (unknown := sorted(set(found.campaigns) - set(self.policies))):
-            raise InputError(f"{CANARY}: campaigns: found {unknown[0]}, allowed are {', '.join(sorted(self.policies))}")
-        return found
-
-    @property
-    def canary_arm(self) -> tuple[Sequence[str], Mapping[str, bytes]] | None:
-        """The models and instructions on trial; None where nothing is."""
-        if self.canary is None:
-            return None
-        prompts = load_canary_prompts(self.settings.project / "templates" / "prompts", self.canary)
-        return (self.canary.model,) if self.canary.model else self.model_names, prompts
-
-    def canary_asked(
-        self, standing: Ask, asking: Callable[[Sequence[str], Mapping[str, bytes]], Ask], ledger: Ledger
-    ) -> Canary | None:
-        """The canary as a run writes with it; `asking` asks these models under these instructions. None without."""
-        if self.canary is None or (of_canary := self.canary_arm) is None:
-            return None
-        names, prompts = of_canary
-        arm = Arm(asking(names, prompts), prompts, names)
-        fates = ledger.canary_fates(self.canary.name, version_of(arm))
-        return Canary(self.canary, arm, Arm(standing, self.prompts, self.model_names), fates)
-
-    @cached_property
-    def retriever(self) -> Retriever:
-        """What a writer may look up; InputError for the first article that isn't valid."""
-        return Retriever(
-            load_knowledge(self.settings.project / "templates"),
-            self.settings.knowledge_chars,
-            self.settings.knowledge_excerpts,
-            lambda campaign_id, variant: self.templates.get(campaign_id, variant).spec.product_areas,
-        )
-
-    def informing(self, as_of: datetime, asking: Asking | None = None) -> Inform:
-        """How a tick at `as_of` finds what its writers may look up. Without `asking` no server is asked."""
-        model = self.settings.embedding_model
-        nearest = None
-        if model and self.has_model and self.retriever.is_on:
-            from dagster_project.adapters.embeddings import Embedder  # NumPy, for whom it serves
-
-            nearest = Embedder(model, self.settings.openai_base_url or "", self.path, asking).nearest
-        return functools.partial(self.retriever.inform, as_of=as_of, nearest=nearest)
-
-    def _asking(self, chain: ModelChain, ledger: Ledger, run_id: str) -> Asking | None:
-        """How embeddings are asked for: out of the same budget, into the same record."""
-        if not self.settings.embedding_model:
-            return None
-        from dagster_project.adapters.embeddings import Asking, connect
-
-        def paid(key: str, question: Question, answer: Answer) -> None:
-            chain.spend(answer.cost)
-            ledger.record_calls(run_id, [(key, question, answer)])
-
-        seconds = self.settings.model_timeout_seconds
-        client = connect(self.settings.openai_api_key, self.settings.openai_base_url, seconds)
-        return Asking(client, seconds, chain.affords, paid)
 
     def draft(
         self,
@@ -489,7 +342,7 @@ class Home:
         for campaign_id, policy in self.policies.items():
             for variant in policy.variants:
                 _ = self.templates.get(campaign_id, variant)
-        _ = self.patterns
+        _ = self.writing.patterns
         self.preflight_mail()
         with self.warehouse.connect():
             pass
@@ -501,11 +354,7 @@ class Home:
         self.preflight_letterhead()
         _ = secret_keys(self.path, self.settings.secret_keys)
         read_allow_list(self.settings.allow_list)
-        chain = self.model_chain({})
-        if (of_canary := self.canary_arm) and chain:
-            _ = chain.beside(*of_canary)
-        _ = self.classes
-        _ = self.retriever
+        self.writing.preflight()
         _ = self.flow
 
     def preflight_letterhead(self) -> None:

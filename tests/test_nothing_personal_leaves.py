@@ -152,7 +152,7 @@ def test_of_ten_thousand_people_no_byte_is_sent(
     report = tick(home, MORNING)
     with home.ledger() as ledger:
         messages = [as_planned(message) for message in ledger.messages(source_pack=home.pack.name)]
-        patterns = len(writer_requests(messages, home.policies, home.templates.get, home.patterns)[1])
+        patterns = len(writer_requests(messages, home.policies, home.templates.get, home.writing.patterns)[1])
         modes = {(draft.mode, draft.mode_asked) for _, draft in ledger.drafts(states=None)}
 
         assert report.error is None
@@ -161,10 +161,10 @@ def test_of_ten_thousand_people_no_byte_is_sent(
         assert server.texts == patterns < len(messages)
         assert len(server.bodies) == len(set(server.bodies)) == report.model["calls"] == ROLES * patterns
 
-        first = home.draft(messages, home.model(ledger, report.run_id, MORNING))
+        first = home.draft(messages, home.writing.model(ledger, report.run_id, MORNING))
         everybody = winbacks(home, messages)
         calls = len(server.bodies)
-        second = home.draft(everybody, home.model(ledger, report.run_id, MORNING))
+        second = home.draft(everybody, home.writing.model(ledger, report.run_id, MORNING))
 
     assert calls == ROLES * patterns, "what was drafted once is known"
     assert sum(answer.was_called for answer in first.answers) == 0

@@ -15,7 +15,7 @@ def canary(home: Home) -> dict[str, Any]:
 
     InputError where nothing is on trial.
     """
-    policy, of_canary = home.canary, home.canary_arm
+    policy, of_canary = home.writing.canary, home.writing.canary_arm
     if policy is None or of_canary is None:
         raise InputError(f"drafts canary: found no {FILE}, allowed: one that says what is tried, on which share")
     names, prompts = of_canary

@@ -137,9 +137,9 @@ def _models(home: Home) -> tuple[int, list[str]]:
 
 def _instructions(home: Home) -> tuple[int, list[str]]:
     """Prompts, those of a canary, classes, and the contexts that all of it is measured on, where there are any."""
-    of_canary = home.canary_arm
-    _ = home.classes, home.eval_contexts if home.evals.is_dir() else None
-    return len({*home.prompts.values(), *(of_canary[1].values() if of_canary else ())}), []
+    of_canary = home.writing.canary_arm
+    _ = home.writing.classes, home.writing.eval_contexts if home.writing.evals.is_dir() else None
+    return len({*home.writing.prompts.values(), *(of_canary[1].values() if of_canary else ())}), []
 
 
 def _exits(home: Home) -> tuple[int, list[str]]:

@@ -62,8 +62,8 @@ def measured(home: Home, chosen: Sequence[Case], ask: Ask, names: Sequence[str],
     """The report without a comparison."""
     found = {case: _figures(home, case, ask) for case in chosen}
     return {
-        "contexts": home.eval_contexts.version,
-        "prompts": {role: content_hash(prompt) for role, prompt in home.prompts.items()},
+        "contexts": home.writing.eval_contexts.version,
+        "prompts": {role: content_hash(prompt) for role, prompt in home.writing.prompts.items()},
         "models": list(names),
         "answered_by": note,
         "cases": rows(found),
@@ -75,7 +75,7 @@ def replayed(home: Home, cassette: Path) -> dict[str, Any]:
     """The report of every case from a recording; InputError where it lacks an answer."""
     recorded = read_cassette(cassette)
     every = cases(home.templates.templates, list(home.policies))
-    return measured(home, every, recorded.replaying(home.prompts), recorded.models, recorded.note)
+    return measured(home, every, recorded.replaying(home.writing.prompts), recorded.models, recorded.note)
 
 
 def _figures(home: Home, case: Case, ask: Ask) -> Figures:
@@ -83,11 +83,11 @@ def _figures(home: Home, case: Case, ask: Ask) -> Figures:
     policy = policy.model_copy(update=held_against(policy, case.mode))
     policies = {case.campaign_id: policy}
     template = home.templates.get(case.campaign_id, case.variant)
-    messages = messages_of(case, home.eval_contexts, template.spec)
+    messages = messages_of(case, home.writing.eval_contexts, template.spec)
     asking, calls = heard(ask)
-    inform = functools.partial(home.retriever.inform, as_of=home.eval_contexts.at, nearest=None)
-    batch = home.draft(messages, Model(asking, home.classes, inform, home.patterns), policies)
-    _, patterns = writer_requests(messages, policies, home.templates.get, home.patterns)
+    inform = functools.partial(home.writing.retriever.inform, as_of=home.writing.eval_contexts.at, nearest=None)
+    batch = home.draft(messages, Model(asking, home.writing.classes, inform, home.writing.patterns), policies)
+    _, patterns = writer_requests(messages, policies, home.templates.get, home.writing.patterns)
     return counted(case, policy, batch, len(patterns), calls, len(messages))
 
 
@@ -110,8 +110,8 @@ def _answering(home: Home, asked: Asked) -> tuple[Sequence[str], str, Ask, Recor
     """The models' names, who answers, how they are asked, and what keeps the answers."""
     if asked.cassette:
         recorded = read_cassette(asked.cassette)
-        return recorded.models, recorded.note, recorded.replaying(home.prompts), None
-    chain = home.model_chain({})
+        return recorded.models, recorded.note, recorded.replaying(home.writing.prompts), None
+    chain = home.writing.chain({})
     if chain is None:
         raise InputError(
             "drafts eval: found no OPENAI_API_KEY and no OPENAI_BASE_URL, allowed: a model that can be asked, or --cassette "
@@ -119,15 +119,15 @@ def _answering(home: Home, asked: Asked) -> tuple[Sequence[str], str, Ask, Recor
         )
     ask = chain.remembering(lambda _: {}, lambda _: None)
     if not asked.record:
-        return home.model_names, _NOBODY, ask, None
+        return home.writing.model_names, _NOBODY, ask, None
     before = read_cassette(asked.record) if asked.record.exists() else None
-    recorder = Recorder(before, ask, home.prompts, home.model_names)
-    return home.model_names, asked.note or _NOBODY, recorder.ask, recorder
+    recorder = Recorder(before, ask, home.writing.prompts, home.writing.model_names)
+    return home.writing.model_names, asked.note or _NOBODY, recorder.ask, recorder
 
 
 def _base(home: Home, asked: Asked) -> Mapping[str, Any] | None:
     """The report to compare with: a kept one, or made from a recording. Rows that nobody asked for are left out."""
-    path = asked.base or home.evals / BASELINE
+    path = asked.base or home.writing.evals / BASELINE
     if not path.exists() and asked.base is None:
         return None
     try:

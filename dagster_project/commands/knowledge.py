@@ -14,7 +14,7 @@ from dagster_project.lifecycle.retrieval import Question, ranked, with_voice
 def listed(home: Home, as_of: datetime | None) -> dict[str, Any]:
     """One entry per article, and what a writer may see of them."""
     at = as_of or home.default_as_of()
-    retriever = home.retriever
+    retriever = home.writing.retriever
     return {
         "as_of": f"{at.isoformat()}Z",
         "version": retriever.knowledge.version,
@@ -51,7 +51,7 @@ def search(
     if campaign_id not in home.policies:
         raise InputError(f"--campaign {campaign_id}: unknown; allowed are {', '.join(sorted(home.policies))}")
     at = as_of or home.default_as_of()
-    retriever = home.retriever
+    retriever = home.writing.retriever
     areas = home.templates.get(campaign_id, variant).spec.product_areas
     eligible = retriever.knowledge.eligible(campaign_id, locale, at, areas)
     scores = retriever.index.scores(Question("", words), eligible)
@@ -79,7 +79,7 @@ def search(
 def problems(home: Home) -> tuple[int, list[str]]:
     """How many articles there are, and one line for each that names a campaign nobody has, for each area that no article is of, and for
     what the budget shuts out."""
-    retriever = home.retriever
+    retriever = home.writing.retriever
     articles = retriever.knowledge.articles
     known = ", ".join(sorted(home.policies))
     found = [

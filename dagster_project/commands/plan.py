@@ -22,30 +22,30 @@ def plan(home: Home, as_of: datetime | None) -> dict[str, Any]:
     Decided by the models' own SQL in a scratch warehouse; the home is left as it was. A text that somebody objects to takes up to
     three calls more, which nobody can know before.
     """
-    at, patterns = as_of or home.default_as_of(), home.patterns
+    at, patterns = as_of or home.default_as_of(), home.writing.patterns
     with replaying(home, at, []) as (replay, _), replay.tick(at):
         replay.advance()
         replay.decide(0)
         messages = planned_messages(replay.fresh_drafts(0))
     with home.ledger() as ledger:
-        rehearsal = Rehearsal(ledger.answers, home.prompts, settings_of(home.model_names))
-        canary = home.canary_asked(
+        rehearsal = Rehearsal(ledger.answers, home.writing.prompts, settings_of(home.writing.model_names))
+        canary = home.writing.canary_asked(
             rehearsal.ask,
             lambda names, prompts: Rehearsal(ledger.answers, prompts, settings_of(names), rehearsal.missing).ask,
             ledger,
         )
-        model = Model(rehearsal.ask, home.classes, home.informing(at), patterns, canary)
+        model = Model(rehearsal.ask, home.writing.classes, home.writing.informing(at), patterns, canary)
         key_of, outcome = written_texts(messages, home.policies, home.templates.get, home.phrases, model)
     people = Counter(message.campaign_id for message in messages if message.message_id in key_of)
     pattern_of = {key_of[one.message_id]: one.campaign_id for one in messages if one.message_id in key_of}
     missing = rehearsal.missing
     most = sum(missing.values(), Expected())
-    name = home.model_names[0]
+    name = home.writing.model_names[0]
     cost = dollars(name, most.tokens_in, most.tokens_out)
     budgets = {name: home.policies[name].model_budget for name in people}
     return {
         "as_of": f"{at.isoformat()}Z",
-        "is_set": home.has_model,
+        "is_set": home.writing.has_model,
         "model": home.settings.model,
         "campaigns": {
             name: {

@@ -32,7 +32,7 @@ def preview(home: Home, campaign_id: str, user_id: str | None, variant: str, out
     (message,) = planned_messages([row | {"verdict": "send", "variant": variant, "decision_id": "preview"}])
     with home.ledger() as ledger:
         run_id = f"preview-{uuid.uuid4()}"
-        batch = home.draft([message], home.model(ledger, run_id, row["as_of"]))
+        batch = home.draft([message], home.writing.model(ledger, run_id, row["as_of"]))
     if batch.failures:
         raise InputError(batch.failures[message.message_id])
     (draft,) = batch.drafts

@@ -47,13 +47,13 @@ def _files(home: Home) -> dict[str, str]:
 
 
 def _recording(home: Home) -> bytes | None:
-    path = home.evals / CASSETTE
+    path = home.writing.evals / CASSETTE
     return path.read_bytes() if path.is_file() else None
 
 
 def _replayed(home: Home) -> dict[str, Any] | None:
     """None: nothing, or not every call, was recorded for this revision."""
     try:
-        return replayed(home, home.evals / CASSETTE)
+        return replayed(home, home.writing.evals / CASSETTE)
     except InputError:
         return None

@@ -177,11 +177,13 @@ def _count_calls(home: Home, course: Course, verdicts: Sequence[Mapping[str, Any
     """The calls that a language model would get for these drafts: one per role and pattern that no earlier tick has asked for."""
     if not verdicts:
         return
-    _, patterns = writer_requests(planned_messages(verdicts), course.policies, home.templates.get, home.patterns)
-    requests = {request.key: request for request in home.informing(as_of)(patterns).values()}
+    _, patterns = writer_requests(
+        planned_messages(verdicts), course.policies, home.templates.get, home.writing.patterns
+    )
+    requests = {request.key: request for request in home.writing.informing(as_of)(patterns).values()}
     for key in sorted(requests.keys() - course.asked):
         request = requests[key]
-        made = expected(writer_question(request), home.prompts)
+        made = expected(writer_question(request), home.writing.prompts)
         course.calls[request.campaign_id] += made.calls
         course.tokens_in[request.campaign_id] += made.tokens_in
         course.tokens_out[request.campaign_id] += made.tokens_out
@@ -228,7 +230,7 @@ def _answer(home: Home, replay: Replay, policy: int, course: Course, asked: Aske
         "collisions": [row for row in collisions if row["campaign_id"] in shown],
         "limits": over_limits(home.flow, channel, home.sending_domain, volumes),
         "model": {
-            "is_set": home.has_model,
+            "is_set": home.writing.has_model,
             "model": home.settings.model,
             "calls": sum(calls.values()),
             "by_campaign": calls,

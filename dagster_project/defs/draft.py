@@ -30,7 +30,7 @@ def drafts(context: dg.AssetExecutionContext, home: HomeResource) -> dg.Material
         cancelled = ledger.cancel(withdrawn(waiting, verdicts), context.run_id, tick.as_of)
         planned = ledger.plan(planned_messages(verdicts), tick.run_id, tick.as_of, tick.source_pack)
         unrouted = [as_planned(message) for message in ledger.messages(UNROUTED, tick.source_pack)]
-        batches = home.draft_in_groups(unrouted, home.model(ledger, tick.run_id, tick.as_of))
+        batches = home.draft_in_groups(unrouted, home.writing.model(ledger, tick.run_id, tick.as_of))
         told = record_in_groups(ledger, batches, context.run_id, tick.as_of)
         pieces = draft_pieces(ledger, ledger.messages(UNSENT, tick.source_pack), home.policies)
         rows = home.warehouse.write_pieces("drafts", pieces)

@@ -83,7 +83,9 @@ def messages(home: Home) -> list[PlannedMessage]:
         message
         for case in cases(home.templates.templates, CANARY["campaigns"])
         if case.mode == "assisted"
-        for message in messages_of(case, home.eval_contexts, home.templates.get(case.campaign_id, case.variant).spec)
+        for message in messages_of(
+            case, home.writing.eval_contexts, home.templates.get(case.campaign_id, case.variant).spec
+        )
     ]
 
 
@@ -92,7 +94,7 @@ def drafted(home: Home, run_id: str = "run-1") -> list[tuple[Draft, dict]]:
     with home.ledger() as ledger:
         ledger.begin_tick(run_id, AS_OF, "demo")
         ledger.plan(messages(home), run_id, AS_OF, "demo")
-        batch = home.draft(messages(home), home.model(ledger, run_id, AS_OF))
+        batch = home.draft(messages(home), home.writing.model(ledger, run_id, AS_OF))
         ledger.put_artifacts(batch.artifacts)
         ledger.record_drafts(batch.drafts, run_id, AS_OF)
         assert batch.failures == {}
@@ -166,7 +168,7 @@ def test_the_command_shows_it_and_refuses_where_nothing_is_on_trial(
     assert "brief_writer" in out
     assert "rejected" in out
     (home.settings.project / "templates" / "prompts" / "canary.yml").unlink()
-    del home.canary
+    del home.writing.canary
     code, out, err = call("drafts", "canary")
     assert (code, out) == (2, "")
     assert err.splitlines() == [
@@ -176,6 +178,6 @@ def test_the_command_shows_it_and_refuses_where_nothing_is_on_trial(
 
 def test_a_campaign_or_prompt_that_nobody_has_is_refused(opened: Opened) -> None:
     with pytest.raises(InputError, match=r"canary\.yml: campaigns: found winbck, allowed are churn_risk"):
-        _ = opened(campaigns=["winbck"]).canary
+        _ = opened(campaigns=["winbck"]).writing.canary
     with pytest.raises(InputError, match=r"templates/prompts/none\.md: found no such file"):
-        _ = opened(prompts={"writer": "none.md"}).canary_arm
+        _ = opened(prompts={"writer": "none.md"}).writing.canary_arm
