@@ -1,15 +1,33 @@
-"""A model that writes what it is told to write, and whose readers are content with it: asked directly, without a server."""
+"""A model that writes what it is told to write, and whose readers are content with it: asked directly, without a server. And a
+campaign's policy as drafting reads it."""
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from dagster_project.adapters.prompts import load_classes
+from dagster_project.lifecycle.campaign import LegalBasis, Locales, MessageType
 from dagster_project.lifecycle.drafting import Model
+from dagster_project.lifecycle.message import Mode
 from dagster_project.lifecycle.roles.call import Answer, Question
 from dagster_project.lifecycle.roles.reviewer import RUBRICS
+
+
+@dataclasses.dataclass(frozen=True)
+class Policy:
+    """The part of a campaign's policy that drafting reads."""
+
+    title: str = "A campaign"
+    mode: Mode = "template"
+    legal_basis: LegalBasis = "consent"
+    message_type: MessageType = "product_tips"
+    risk: Literal["low", "high"] = "low"
+    review: str = "none"
+    locales: Locales = dataclasses.field(default_factory=lambda: Locales(fallback="en"))
+
 
 CLASSES = load_classes(Path(__file__).parents[1] / "templates" / "prompts")
 READERS: Mapping[str, Any] = {

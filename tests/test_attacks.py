@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import functools
 import itertools
 import json
@@ -12,7 +11,6 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from html.parser import HTMLParser
 from pathlib import Path
-from typing import Literal
 
 import pytest
 from pydantic import SecretStr
@@ -24,11 +22,11 @@ from dagster_project.adapters.prompts import load_classes, load_prompts
 from dagster_project.adapters.redaction import open_patterns
 from dagster_project.adapters.templates import Library, load_phrases, load_templates
 from dagster_project.lifecycle.budget import Budget
-from dagster_project.lifecycle.campaign import LegalBasis, Locales, MessageType
 from dagster_project.lifecycle.drafting import Batch, draft_all
 from dagster_project.lifecycle.drafting import Model as Asked
 from dagster_project.lifecycle.message import Draft, Mode, PlannedMessage
 from dagster_project.lifecycle.redaction import Find
+from tests.contented import Policy
 from tests.lifecycle.guards.test_catalogue import PLANTED
 from tests.model_server import objections, role_of, saying, scores
 
@@ -62,19 +60,6 @@ Answer = Callable[[Mapping[str, object]], Mapping[str, str]]  # what was asked -
 def patterns() -> Find:
     """Opened once: the library takes a second."""
     return open_patterns("a test")
-
-
-@dataclasses.dataclass(frozen=True)
-class Policy:
-    """The part of a policy that drafting reads."""
-
-    mode: Mode
-    title: str = "A campaign"
-    legal_basis: LegalBasis = "consent"
-    message_type: MessageType = "product_tips"
-    risk: Literal["low", "high"] = "low"
-    review: str = "none"
-    locales: Locales = dataclasses.field(default_factory=lambda: Locales(fallback="en"))
 
 
 @pytest.fixture
@@ -159,7 +144,7 @@ def drafted(
     modes: dict[str, Mode] = {"winback": mode, "feature_next": "assisted", "usage_limit": "template"}
     return draft_all(
         messages,
-        policies={campaign: Policy(found) for campaign, found in modes.items()},
+        policies={campaign: Policy(mode=found) for campaign, found in modes.items()},
         template_of=library.get,
         sender_name="Ledgerline",
         postal_address="Street 1",

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import dataclasses
 import gc
 from collections.abc import Iterator
 from datetime import datetime
 from functools import cache
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import pytest
 
@@ -17,10 +16,9 @@ from dagster_project.adapters.drafts import draft_pieces, record_in_groups
 from dagster_project.adapters.templates import Library, load_phrases, load_templates
 from dagster_project.adapters.warehouse import Warehouse
 from dagster_project.ledger import Ledger, open_ledger
-from dagster_project.lifecycle.campaign import LegalBasis, Locales, MessageType
 from dagster_project.lifecycle.drafting import Batch, draft_all, draft_in_groups
 from dagster_project.lifecycle.message import Draft, Mode, PlannedMessage, content_hash
-from tests.contented import Contented
+from tests.contented import Contented, Policy
 
 ROOT = Path(__file__).parents[2]
 AS_OF = datetime(2026, 11, 21, 9)
@@ -34,17 +32,6 @@ LETTER = {
     "paragraph_3": "",
     "cta_id": "main",
 }
-
-
-@dataclasses.dataclass(frozen=True)
-class Policy:
-    title: str = "We miss you"
-    mode: Mode = "template"
-    legal_basis: LegalBasis = "consent"
-    message_type: MessageType = "product_tips"
-    risk: Literal["low", "high"] = "low"
-    review: str = "none"
-    locales: Locales = dataclasses.field(default_factory=lambda: Locales(fallback="en"))
 
 
 @cache
@@ -74,7 +61,7 @@ def planned(number: int, campaign: str = "winback", **facts: object) -> PlannedM
 
 def given(answers: Contented | None, mode: Mode = "template") -> dict[str, Any]:
     return {
-        "policies": {name: Policy(mode=mode if name == "winback" else "template") for name in CAMPAIGNS},
+        "policies": {name: Policy("We miss you", mode if name == "winback" else "template") for name in CAMPAIGNS},
         "template_of": library().get,
         "sender_name": "Ledgerline",
         "postal_address": "Street 1",

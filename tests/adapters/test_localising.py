@@ -2,27 +2,25 @@
 
 from __future__ import annotations
 
-import dataclasses
 import re
 import shutil
 from functools import cache
 from html.parser import HTMLParser
 from pathlib import Path
-from typing import Literal
 
 import pytest
 
 from dagster_project.adapters.compiled import COMPILED, WORDS, CompiledTemplate
 from dagster_project.adapters.templates import Library, check, extremes, load_phrases, load_templates
-from dagster_project.lifecycle.campaign import LegalBasis, Locales, MessageType
+from dagster_project.lifecycle.campaign import Locales
 from dagster_project.lifecycle.drafting import Batch, draft_all, template_artifacts
 from dagster_project.lifecycle.errors import InputError
 from dagster_project.lifecycle.formats import is_right_to_left
 from dagster_project.lifecycle.guards.characters import find as hidden_characters
 from dagster_project.lifecycle.guards.reading import Grounds, Passage
-from dagster_project.lifecycle.message import Mode, PlannedMessage
+from dagster_project.lifecycle.message import PlannedMessage
 from dagster_project.lifecycle.template import SUBJECT_MAX_CHARS, Context, content_hash
-from tests.contented import Contented
+from tests.contented import Contented, Policy
 
 ROOT = Path(__file__).parents[2]
 LOCALES = ("en", "de", "fr", "es", "ja", "ar")
@@ -218,19 +216,6 @@ def test_words_without_a_mark_are_a_problem_where_there_is_another_language(root
     assert problem.startswith("templates/emails/welcome/default/body.txt.j2:1: found 'Hi there,' outside {% trans %}")
 
 
-@dataclasses.dataclass(frozen=True)
-class Policy:
-    """The part of a policy that drafting reads."""
-
-    title: str = "Welcome"
-    mode: Mode = "template"
-    legal_basis: LegalBasis = "consent"
-    message_type: MessageType = "product_tips"
-    risk: Literal["low", "high"] = "low"
-    review: str = "none"
-    locales: Locales = dataclasses.field(default_factory=lambda: Locales(fallback="fr-CA"))
-
-
 def drafted(
     library: Library, campaign: str, locale: str | None, facts: dict[str, object], slots: dict[str, str] | None = None
 ) -> Batch:
@@ -242,7 +227,7 @@ def drafted(
     )  # fmt: skip
     return draft_all(
         [planned],
-        policies={campaign: Policy(mode="assisted" if slots else "template")},
+        policies={campaign: Policy("Welcome", "assisted" if slots else "template", locales=Locales(fallback="fr-CA"))},
         template_of=library.get,
         sender_name="Ledgerline",
         postal_address="Street 1",

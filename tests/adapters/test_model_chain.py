@@ -11,7 +11,6 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from decimal import Decimal
 from pathlib import Path
-from typing import Literal
 
 import pytest
 from pydantic import SecretStr
@@ -22,7 +21,6 @@ from dagster_project.adapters.model_chain import PATIENCE, Limits, ModelChain, R
 from dagster_project.adapters.prompts import load_classes, load_prompts
 from dagster_project.adapters.templates import load_phrases, load_templates
 from dagster_project.lifecycle.budget import Budget
-from dagster_project.lifecycle.campaign import LegalBasis, Locales, MessageType
 from dagster_project.lifecycle.drafting import Batch, Model, draft_all
 from dagster_project.lifecycle.errors import InputError
 from dagster_project.lifecycle.message import Mode, PlannedMessage, content_hash
@@ -30,6 +28,7 @@ from dagster_project.lifecycle.roles.call import Answer, Ask, Question, Role
 from dagster_project.lifecycle.roles.writer import WriterRequest, writer_question
 from dagster_project.lifecycle.template import SlotSpec
 from dagster_project.settings import Settings
+from tests.contented import Policy
 from tests.model_server import PATH, as_json, by_role, completion, objections, saying, scores
 
 ROOT = Path(__file__).parents[2]
@@ -358,19 +357,6 @@ def test_a_missing_prompt_is_named(tmp_path: Path) -> None:
         load_prompts(tmp_path)
 
 
-@dataclasses.dataclass(frozen=True)
-class Policy:
-    """The part of a policy that drafting reads."""
-
-    title: str = "Come back"
-    mode: Mode = "assisted"
-    legal_basis: LegalBasis = "consent"
-    message_type: MessageType = "product_tips"
-    risk: Literal["low", "high"] = "low"
-    review: str = "none"
-    locales: Locales = dataclasses.field(default_factory=lambda: Locales(fallback="en"))
-
-
 FIRST, COMPANY, ADDRESS = "Anastasija-Zyx", "Quuxbury Holdings", "anastasija.zyx@mail.example"
 
 
@@ -453,7 +439,7 @@ def draft_winbacks(asked: Asking | None, mode: Mode = "assisted", review: str = 
     ]
     return draft_all(
         messages,
-        policies={"winback": Policy(mode=mode, review=review)},
+        policies={"winback": Policy("Come back", mode, review=review)},
         template_of=library.get,
         sender_name="Ledgerline",
         postal_address="Street 1",

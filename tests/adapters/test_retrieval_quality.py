@@ -7,17 +7,16 @@ import functools
 from collections.abc import Mapping
 from datetime import datetime
 from pathlib import Path
-from typing import Literal
 
 import pytest
 
 from dagster_project.adapters.knowledge import Retriever, load_knowledge
 from dagster_project.adapters.templates import Library, load_templates
-from dagster_project.lifecycle.campaign import LegalBasis, Locales, MessageType
 from dagster_project.lifecycle.drafting import writer_request
 from dagster_project.lifecycle.message import Mode, PlannedMessage
 from dagster_project.lifecycle.retrieval import sought
 from dagster_project.lifecycle.roles.writer import WriterRequest
+from tests.contented import Policy
 
 ROOT = Path(__file__).parents[2]
 MORNING = datetime(2026, 9, 1, 9)
@@ -32,17 +31,6 @@ pytestmark = pytest.mark.slow  # every shipped template is compiled
 @functools.cache
 def shipped_templates() -> Library:
     return load_templates(ROOT / "templates")
-
-
-@dataclasses.dataclass(frozen=True)
-class Policy:
-    title: str
-    mode: Mode = "assisted"
-    legal_basis: LegalBasis = "consent"
-    message_type: MessageType = "product_tips"
-    risk: Literal["low", "high"] = "low"
-    review: str = "none"
-    locales: Locales = dataclasses.field(default_factory=lambda: Locales(fallback="en"))
 
 
 def shipped(campaign: str, title: str, mode: Mode = "assisted", locale: str = "en", **facts: object) -> WriterRequest:

@@ -5,11 +5,10 @@ from __future__ import annotations
 import dataclasses
 import json
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Literal
+from typing import Any
 
 import pytest
 
-from dagster_project.lifecycle.campaign import LegalBasis, Locales, MessageType
 from dagster_project.lifecycle.drafting import (
     NO_LETTER,
     NO_MODEL,
@@ -31,6 +30,7 @@ from dagster_project.lifecycle.roles.classes import parse_classes
 from dagster_project.lifecycle.roles.reviewer import RUBRICS
 from dagster_project.lifecycle.roles.writer import WriterResult
 from dagster_project.lifecycle.template import Context, Part, Rendered, TemplateSpec, canonical, prepare_facts
+from tests.contented import Policy
 
 SPEC = TemplateSpec.model_validate(
     {
@@ -77,17 +77,6 @@ class FakeTemplate:
         )
 
 
-@dataclasses.dataclass(frozen=True)
-class FakePolicy:
-    title: str = "Say hello"
-    mode: Mode = "template"
-    legal_basis: LegalBasis = "consent"
-    message_type: MessageType = "product_tips"
-    risk: Literal["low", "high"] = "low"
-    review: str = "none"
-    locales: Locales = dataclasses.field(default_factory=lambda: Locales(fallback="en"))
-
-
 def message(number: int = 1, **changes: object) -> PlannedMessage:
     """A planned message; `changes` replace its fields."""
     planned = PlannedMessage(
@@ -110,7 +99,7 @@ def message(number: int = 1, **changes: object) -> PlannedMessage:
     return dataclasses.replace(planned, **changes)
 
 
-def one(policy: FakePolicy, result: WriterResult | None = None, **changes: object):  # noqa: ANN201 - a Draft
+def one(policy: Policy, result: WriterResult | None = None, **changes: object):  # noqa: ANN201 - a Draft
     planned = message(**changes)
     if result is not None:
         result = judged(writer_request(planned, policy, FakeTemplate()), result, FakeTemplate(), {})
@@ -141,7 +130,7 @@ CLASSES = parse_classes(
 def all_of(messages: Sequence[PlannedMessage], mode: Mode = "template", ask: Recorder | None = None) -> Batch:
     return draft_all(
         messages,
-        policies={"hello": FakePolicy(mode=mode)},
+        policies={"hello": Policy(mode=mode)},
         template_of=lambda campaign_id, variant: FakeTemplate(),
         sender_name="Ledgerline",
         postal_address="Street 1",
@@ -190,7 +179,7 @@ GOOD = WriterResult(
 
 def test_template_mode_never_looks_at_a_model() -> None:
     """Even a result that lies around is not used."""
-    made = one(FakePolicy(), GOOD)
+    made = one(Policy(), GOOD)
 
     assert (made.mode, made.mode_asked, made.fallback_reason) == ("template", "template", None)
     assert "Plain words." in made.text
@@ -198,19 +187,19 @@ def test_template_mode_never_looks_at_a_model() -> None:
 
 def test_a_draft_is_the_same_for_ever() -> None:
     """Equal arguments give equal drafts, recipe included; another fact gives another hash."""
-    assert one(FakePolicy()) == one(FakePolicy())
-    assert one(FakePolicy()).draft_hash != one(FakePolicy(), facts={"plan": "pro"}).draft_hash
+    assert one(Policy()) == one(Policy())
+    assert one(Policy()).draft_hash != one(Policy(), facts={"plan": "pro"}).draft_hash
 
 
 def test_the_recipe_names_every_part() -> None:
     """From the hashes alone it can be said what a mail was made of."""
     planned = message()
-    made = one(FakePolicy())
+    made = one(Policy())
 
     assert set(made.recipe) == {"template", "layout", "policy", "facts", "context"}
     assert made.recipe["facts"] == content_hash(planned.facts)
     assert made.recipe["policy"] == planned.policy_hash
-    assert set(one(FakePolicy(mode="assisted"), GOOD).recipe) == {
+    assert set(one(Policy(mode="assisted"), GOOD).recipe) == {
         *made.recipe,
         "prompt",
         "model",
@@ -228,7 +217,7 @@ def test_the_recipe_names_what_the_writer_looked_up() -> None:
     def drafted(ask: Recorder) -> Batch:
         return draft_all(
             [message(locale="en")],
-            policies={"hello": FakePolicy(mode="assisted")},
+            policies={"hello": Policy(mode="assisted")},
             template_of=lambda campaign_id, variant: FakeTemplate(),
             sender_name="Ledgerline",
             postal_address="Street 1",
@@ -253,7 +242,7 @@ def test_the_recipe_names_what_the_writer_looked_up() -> None:
 
 def test_a_model_writes_and_code_fills_in_the_names() -> None:
     """The placeholder is replaced after the checks."""
-    made = one(FakePolicy(mode="assisted"), GOOD)
+    made = one(Policy(mode="assisted"), GOOD)
 
     assert (made.mode, made.fallback_reason) == ("assisted", None)
     assert "Willkommen, Ana1, on team." in made.text
@@ -262,11 +251,11 @@ def test_a_model_writes_and_code_fills_in_the_names() -> None:
 @pytest.mark.parametrize("failure", sorted(CALL_FAILURES | {NO_MODEL, NO_LETTER}))
 def test_a_failure_falls_back_with_its_reason(failure: str) -> None:
     """The deterministic mail goes out, word for word the one of template mode."""
-    made = one(FakePolicy(mode="assisted"), WriterResult(failure=failure))
+    made = one(Policy(mode="assisted"), WriterResult(failure=failure))
 
     assert (made.mode, made.mode_asked, made.fallback_reason) == ("template", "assisted", failure)
-    assert made.draft_hash == one(FakePolicy()).draft_hash
-    assert made.recipe == one(FakePolicy()).recipe
+    assert made.draft_hash == one(Policy()).draft_hash
+    assert made.recipe == one(Policy()).recipe
 
 
 @pytest.mark.parametrize(
@@ -282,10 +271,10 @@ def test_a_failure_falls_back_with_its_reason(failure: str) -> None:
 )
 def test_a_text_that_fails_a_check_falls_back(intro: str, reason: str) -> None:
     """Nothing of it is kept."""
-    made = one(FakePolicy(mode="assisted"), WriterResult(slots={"intro": intro}))
+    made = one(Policy(mode="assisted"), WriterResult(slots={"intro": intro}))
 
     assert (made.mode, made.fallback_reason) == ("template", reason)
-    assert made.draft_hash == one(FakePolicy()).draft_hash
+    assert made.draft_hash == one(Policy()).draft_hash
 
 
 def test_an_answer_is_judged_once_for_everyone_who_shares_it() -> None:
@@ -329,7 +318,7 @@ def test_the_author_may_be_quoted() -> None:
             return {"body.txt.j2": Part(b"It is free until {{ plan }} {% if weeks == 9 %}ends{% endif %}.")}
 
     assert own_words(Generous()).split() == ["It", "is", "free", "until", "ends", ".", "Because."]
-    request = writer_request(message(locale="en"), FakePolicy(), Generous())
+    request = writer_request(message(locale="en"), Policy(), Generous())
     phrases = {"en": Phrases(claims=("free",))}
     free = WriterResult(slots={"intro": "It is free."})
     nine = WriterResult(slots={"intro": "It is free for 9 weeks."})
@@ -349,8 +338,8 @@ def test_a_long_name_can_make_a_fitting_text_too_long() -> None:
     """Only for that one person."""
     result = WriterResult(slots={"intro": "x" * 40 + "{{first_name}}"})
 
-    short = one(FakePolicy(mode="assisted"), result)
-    long = one(FakePolicy(mode="assisted"), result, facts={"first_name": "N" * 30, "plan": "team", "weeks": 6})
+    short = one(Policy(mode="assisted"), result)
+    long = one(Policy(mode="assisted"), result, facts={"first_name": "N" * 30, "plan": "team", "weeks": 6})
 
     assert (short.mode, long.fallback_reason) == ("assisted", "over_length")
 
@@ -358,7 +347,7 @@ def test_a_long_name_can_make_a_fitting_text_too_long() -> None:
 def test_a_number_the_model_was_not_given_is_refused_even_if_a_name_holds_it() -> None:
     """Facts that are personal do not license a number."""
     made = one(
-        FakePolicy(mode="assisted"),
+        Policy(mode="assisted"),
         WriterResult(slots={"intro": "Only 7 left"}),
         facts={"first_name": "Seven 7", "plan": "team", "weeks": 6},
     )
@@ -368,20 +357,20 @@ def test_a_number_the_model_was_not_given_is_refused_even_if_a_name_holds_it() -
 
 def test_transactional_mail_has_no_unsubscribe_link() -> None:
     """And any other mail is not drafted without one."""
-    assert one(FakePolicy(legal_basis="transactional")).unsubscribe_url is None
+    assert one(Policy(legal_basis="transactional")).unsubscribe_url is None
     with pytest.raises(InputError, match="unsubscribe_url"):
-        draft(message(), FakePolicy(), FakeTemplate(), sender_name="L", postal_address="S", unsubscribe_url=None)
+        draft(message(), Policy(), FakeTemplate(), sender_name="L", postal_address="S", unsubscribe_url=None)
 
 
 def test_the_locale_is_what_the_person_gets() -> None:
     """Asked for de-AT, offered de."""
-    assert one(FakePolicy()).locale == "de"
-    assert one(FakePolicy(), locale="ja").locale == "en"
+    assert one(Policy()).locale == "de"
+    assert one(Policy(), locale="ja").locale == "en"
 
 
 def test_a_template_without_a_letter_is_no_place_for_a_model_alone() -> None:
     """The deterministic words go out, and the draft says why; nobody is asked."""
-    made = one(FakePolicy(mode="autonomous"))
+    made = one(Policy(mode="autonomous"))
     writer = kind()
 
     assert (made.mode, made.mode_asked, made.fallback_reason) == ("template", "autonomous", "no_letter")
@@ -426,7 +415,7 @@ def test_the_order_of_messages_does_not_change_the_order_of_calls() -> None:
 
 def test_a_request_holds_no_personal_value() -> None:
     """Only the name of the placeholder."""
-    request = writer_request(message(), FakePolicy(), FakeTemplate())
+    request = writer_request(message(), Policy(), FakeTemplate())
 
     assert request.facts == {"plan": "team", "weeks": 6}
     assert request.placeholders == ("first_name", "plan", "weeks")
@@ -496,7 +485,7 @@ VALUES = {"open": "team", "ranged": 5, "share": 0.75, "token": "Quuxbury", "hidd
 
 def test_a_model_sees_of_each_fact_what_its_template_declares() -> None:
     """The value, the range, that there is one, or nothing at all."""
-    request = writer_request(message(facts=VALUES), FakePolicy(), FakeTemplate(spec=SHY))
+    request = writer_request(message(facts=VALUES), Policy(), FakeTemplate(spec=SHY))
 
     assert request.facts == {"open": "team"}
     assert request.ranges == {"ranged": "at least 4, below 8", "share": "at least 0.5"}
@@ -507,7 +496,7 @@ def test_a_model_sees_of_each_fact_what_its_template_declares() -> None:
 def test_what_a_model_does_not_see_makes_no_pattern() -> None:
     """Two people whose numbers lie in one range are asked for once; where a range begins, another pattern does."""
     keys = {
-        number: writer_request(message(facts=VALUES | {"ranged": number}), FakePolicy(), FakeTemplate(spec=SHY)).key
+        number: writer_request(message(facts=VALUES | {"ranged": number}), Policy(), FakeTemplate(spec=SHY)).key
         for number in (3, 4, 7.9, 8, 800)
     }
 
@@ -519,7 +508,7 @@ def test_what_a_model_does_not_see_makes_no_pattern() -> None:
 def test_the_ends_of_a_range_ground_no_number() -> None:
     """Somebody who was away for five weeks was not away for four, nor for eight."""
     template = FakeTemplate(spec=SHY)
-    request = writer_request(message(facts=VALUES, locale="en"), FakePolicy(), template)
+    request = writer_request(message(facts=VALUES, locale="en"), Policy(), template)
 
     for text, failure in (("It has been 4 weeks.", "guard:number"), ("It has been {{ranged}} weeks.", None)):
         assert judged(request, WriterResult(slots={"intro": text}), template, {}).failure == failure
@@ -548,7 +537,7 @@ def nothing(text: str) -> tuple[()]:
 def test_words_of_a_user_are_quoted_redacted_and_make_a_pattern() -> None:
     """Beside the facts, not among them; the same words of two people are one pattern, other words another."""
     first, same, other = (
-        writer_request(message(number, facts=facts), FakePolicy(), FakeTemplate(spec=QUOTING), nothing)
+        writer_request(message(number, facts=facts), Policy(), FakeTemplate(spec=QUOTING), nothing)
         for number, facts in (
             (1, TICKET),
             (2, TICKET | {"first_name": "Zyx", "ticket": "zyx of Quuxbury sees 14 reports, free"}),
@@ -568,7 +557,7 @@ def test_nobody_gets_a_text_about_somebody_else_s_words() -> None:
     messages = [message(number, facts=TICKET | {"ticket": said}) for number, said in enumerate(tickets, 1)]
     template = FakeTemplate(spec=QUOTING)
 
-    key_of, requests = writer_requests(messages, {"hello": FakePolicy(mode="assisted")}, lambda *_: template, nothing)
+    key_of, requests = writer_requests(messages, {"hello": Policy(mode="assisted")}, lambda *_: template, nothing)
 
     assert [requests[key_of[one.message_id]].quoted["ticket"] for one in messages] == tickets
     assert len(requests) == 2
@@ -586,7 +575,7 @@ def test_nobody_gets_a_text_about_somebody_else_s_words() -> None:
 def test_words_of_a_user_ground_nothing(text: str, failure: str | None) -> None:
     """What they say may not be said, nor the marks in them."""
     template = FakeTemplate(spec=QUOTING)
-    request = writer_request(message(facts=TICKET, locale="en"), FakePolicy(), template, nothing)
+    request = writer_request(message(facts=TICKET, locale="en"), Policy(), template, nothing)
 
     made = judged(request, WriterResult(slots={"intro": text}), template, {"en": Phrases(claims=("free",))})
 
@@ -596,4 +585,4 @@ def test_words_of_a_user_ground_nothing(text: str, failure: str | None) -> None:
 def test_nothing_is_asked_of_somebody_whose_words_cannot_be_redacted() -> None:
     """The request is refused; the draft has the template's own words."""
     with pytest.raises(InputError, match=r"facts\.ticket\.to_model: found redact"):
-        writer_request(message(facts=TICKET), FakePolicy(), FakeTemplate(spec=QUOTING))
+        writer_request(message(facts=TICKET), Policy(), FakeTemplate(spec=QUOTING))

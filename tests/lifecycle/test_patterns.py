@@ -8,12 +8,12 @@ from collections.abc import Mapping
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dagster_project.lifecycle.campaign import Locales
 from dagster_project.lifecycle.drafting import writer_request, writer_requests
 from dagster_project.lifecycle.errors import InputError
-from dagster_project.lifecycle.message import Mode, PlannedMessage
+from dagster_project.lifecycle.message import PlannedMessage
 from dagster_project.lifecycle.patterns import pattern_of
 from dagster_project.lifecycle.template import Part, TemplateSpec, prepare_facts
+from tests.contented import Policy
 
 SPEC = TemplateSpec.model_validate(
     {
@@ -47,14 +47,6 @@ class SilentTemplate:
     def in_locale(self, locale: str) -> SilentTemplate:
         assert locale in self.spec.locales
         return self
-
-
-@dataclasses.dataclass(frozen=True)
-class AssistedPolicy:
-    title: str = "Say hello"
-    mode: Mode = "assisted"
-    legal_basis: str = "consent"
-    locales: Locales = dataclasses.field(default_factory=lambda: Locales(fallback="en"))
 
 
 FACTS = st.fixed_dictionaries(
@@ -97,7 +89,7 @@ PEOPLE = st.lists(
 @given(messages=PEOPLE)
 def test_messages_share_a_request_exactly_where_their_whole_requests_are_equal(messages: list[PlannedMessage]) -> None:
     """1 and 1.0 are written differently and asked for apart; whose facts don't fit is asked for in no way."""
-    template, policy = SilentTemplate(), AssistedPolicy()
+    template, policy = SilentTemplate(), Policy(mode="assisted")
     expected = {}
     for one in messages:
         try:
