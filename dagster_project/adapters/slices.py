@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
@@ -15,6 +16,10 @@ from dagster_project.lifecycle.selects import EVERYTHING, PERSON, PERSON_ID, Dem
 from dagster_project.lifecycle.tracing import NOTHING_TRACED, Tracer
 
 MUCH = 50_000  # rows
+# Landed rows up to which a past moment is made whole. Whom a person competes with depends on everybody at that hour: cut to them, step by
+# step, 10,000 people with 1.1 million events took 75 s, and everybody takes 2. Ten million take 9 s; beyond, people are cut out.
+MOST_ROWS = 20_000_000
+_RELATION = re.compile(r'"\w+"\."(\w+)"\."(\w+)"')
 MOST_VALUES = 20_000  # of a column; beyond, a list of them costs more than reading the relation
 
 
@@ -34,7 +39,36 @@ def open_slices(
         for name, table in landed.items():
             connection.register(f"landed_{name}", table)
             stored[f"raw.{name}"] = f"landed_{name}"
+        if not is_built and _rows_landed(connection) <= MOST_ROWS:
+            stored |= _made_whole(connection, queries, stored)
         yield Slices(connection, Selects(queries, columns, "duckdb"), stored)
+
+
+def _rows_landed(connection: Connection) -> int:
+    ((rows,),) = connection.execute(
+        "select coalesce(sum(estimated_size), 0) from duckdb_tables() where schema_name = 'raw'"
+    ).fetchall()
+    return int(rows)
+
+
+def _made_whole(connection: Connection, queries: Mapping[str, str], stored: Mapping[str, str]) -> dict[str, str]:
+    """Every model for everybody, in the order of the queries, in temporary tables: model -> its name. What a tick made as a view
+    is one here too."""
+    made: dict[str, str] = {}
+    views = {
+        name
+        for (name,) in connection.execute("select view_name from duckdb_views() where schema_name = 'main'").fetchall()
+    }
+
+    def standing(found: re.Match[str]) -> str:
+        schema, name = found.groups()
+        return made.get(name) or stored.get(f"{schema}.{name}") or stored.get(name) or found[0]
+
+    for name, sql in queries.items():
+        kind = "view" if name in views else "table"
+        connection.execute(f'create temp {kind} "whole_{name}" as {_RELATION.sub(standing, sql)}')
+        made[name] = f'"whole_{name}"'
+    return made
 
 
 class Slices:

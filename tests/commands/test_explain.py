@@ -158,5 +158,8 @@ def test_a_tick_that_was_stopped_is_explained_from_models_built_anew(home: Home)
     (user,) = home.warehouse.rows("select user_id from int_verdicts order by user_id limit 1")
     told = _verdicts(home, user["user_id"], MORNING + ONE_HOUR)
     with at_moment(home, MORNING + ONE_HOUR) as moment:
-        assert moment.slices.stored.keys().isdisjoint({"int_verdicts/verdicts", "int_users_enriched/enriched"})
+        stored = moment.slices.stored
+        assert {stored["int_verdicts/verdicts"], stored["int_users_enriched/enriched"]} == {
+            '"whole_int_verdicts"', '"whole_int_users_enriched"'
+        }, "made here, and not what lies in the warehouse"  # fmt: skip
     assert _verdicts(home, user["user_id"], None) == told  # the stopped tick is the last one

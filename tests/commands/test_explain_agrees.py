@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from dagster_project.adapters import slices
 from dagster_project.commands.explain import explain
 from dagster_project.commands.funnel import funnel
 from dagster_project.home import Home
@@ -100,15 +101,19 @@ def test_people_are_explained_as_the_tick_decided(ticked: Home, is_long: bool) -
 
 @pytest.mark.parametrize("as_of", PAST, ids=str)
 def test_a_past_time_is_explained_as_a_whole_rebuild_decides(
-    ticked: Home, as_of: datetime, tmp_path: Path, is_long: bool
+    ticked: Home, as_of: datetime, tmp_path: Path, is_long: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Run for one person, the models say what they say when dbt builds them for everybody as of that time."""
+    """What the models say of one person is what they say when dbt builds them as of that time: run for everybody, and where there
+    are too many, cut to the person."""
     with built_by_dbt(ticked, as_of, tmp_path / "scratch") as built:
         truth = Truth(built, as_of)
     chosen = some(truth.users, truth, 50 if is_long else 6, seed=8)
 
     assert [one for user in chosen for one in truth.disagreements(explain(ticked, user, None, as_of))] == []
     assert truth.decisions
+    monkeypatch.setattr(slices, "MOST_ROWS", 0)
+    few = chosen[:: len(chosen) // 3]
+    assert [one for user in few for one in truth.disagreements(explain(ticked, user, None, as_of))] == []
 
 
 def test_the_funnel_adds_up_to_everybody_and_to_the_verdicts(ticked: Home) -> None:
