@@ -210,17 +210,18 @@ def goals(sizes: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
         return statistics.median(seconds(found, "decide"))
 
     def peak(found: Mapping[str, Any]) -> float:
-        return statistics.median(one["cases"]["decide"]["peak_rss_mib"] for one in found["repetitions"])
+        """Within 2 GB: with more DuckDB takes what it may."""
+        return statistics.median(one["cases"]["decide_2gb"]["peak_rss_mib"] for one in found["repetitions"])
 
     asked = (
         ("decide, times the scan", "≤ 10", ratios(largest, "decide", "scan")),
-        ("peak memory of decide, MiB", f"≤ {ASKED_MIB}", [peak(largest)]),
+        ("peak memory of decide within 2 GB, MiB", f"≤ {ASKED_MIB}", [peak(largest)]),
         ("polars, times the models' activity", "≥ 1.5", ratios(with_pandas[-1], "polars", "activity")),
         ("pandas, times the models' activity", "≥ 7", ratios(with_pandas[-1], "pandas", "activity")),
         ("activity anew, times moved on", "≥ 5", ratios(largest, "activity", "activity_carried")),
         ("decide anew, times moved on", "≥ 5", ratios(largest, "decide", "decide_carried")),
         ("growth of time, exponent", "≤ 1.0", exponent(sizes, middle)),
-        ("growth of memory, exponent", "≤ 0.5", exponent(sizes, peak)),
+        ("growth of memory within 2 GB, exponent", "≤ 0.5", exponent(sizes, peak)),
     )
     return [{"goal": name, "asked": what, "each": each, "found": results.spread(each)} for name, what, each in asked]
 
