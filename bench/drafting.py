@@ -19,11 +19,12 @@ from typing import Any
 from bench import mails
 from dagster_project.adapters.clock import utc_now
 from dagster_project.adapters.expressions import Expression
-from dagster_project.adapters.model_chain import Limits, ModelChain
+from dagster_project.adapters.language_model import LanguageModel
+from dagster_project.adapters.model_chain import Limits, ModelChain, TimeLeft
 from dagster_project.adapters.prompts import load_classes, load_prompts
 from dagster_project.adapters.templates import load_phrases
 from dagster_project.ledger import Ledger, open_ledger
-from dagster_project.lifecycle.budget import Budget
+from dagster_project.lifecycle.budget import Budget, Purse
 from dagster_project.lifecycle.drafting import Batch, Model, draft_in_groups
 from dagster_project.lifecycle.guards.reading import Phrases
 from dagster_project.lifecycle.message import Mode, PlannedMessage
@@ -51,7 +52,8 @@ class Scripted(ModelChain):
     """The chain with its keys and its memory, and in place of a server one sentence for every slot and readers who are pleased."""
 
     def __init__(self) -> None:
-        super().__init__([], load_prompts(PROMPTS), Limits(Budget(), {}, 1.0, 1.0), {})
+        limits, nobody = Limits(Budget(), {}, 1.0, 1.0), dict[str, LanguageModel]()
+        super().__init__([], nobody.__getitem__, load_prompts(PROMPTS), limits, Purse(Budget(), {}), TimeLeft(1.0, 1.0))
         self.calls = 0
 
     def _asked(self, questions: Sequence[Question], keys: Sequence[str], record: Any) -> list[Answer]:

@@ -7,6 +7,7 @@ Nothing here is Postrider's but the template's words: `write_inputs` puts them w
 from __future__ import annotations
 
 import email.policy
+import re
 import smtplib
 import sqlite3
 import time
@@ -24,12 +25,14 @@ from bench import mails
 from dagster_project.adapters.clock import utc_now
 
 TEMPLATE = "trial_ending"
+_SLOT = re.compile(r"\{% (?:slot \w+|endslot) %\}")
 
 
 def write_inputs(folder: Path, count: int) -> None:
     """people.csv, mail.html.j2 as an MJML editor would export it, mail.txt.j2; for so many invented people."""
     parts = mails.library().get(TEMPLATE, "default").parts
-    sources = {name: part.content.decode() for name, part in parts.items()}
+    # What a model may write has marks around it, which are no Jinja.
+    sources = {name: _SLOT.sub("", part.content.decode()) for name, part in parts.items()}
     document = sources["layouts/default.mjml.j2"].replace("[[ body ]]", sources["body.mjml.j2"])
     (folder / "mail.html.j2").write_text(mjml.mjml2html(document, fonts={}), encoding="utf-8")
     text = sources["layouts/default.txt.j2"].replace("[[ body ]]", sources["body.txt.j2"])

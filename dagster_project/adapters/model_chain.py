@@ -91,7 +91,7 @@ def open_models(
     # A client each: one that is closed on a server that drips leaves the others alone.
     purse = Purse(limits.run, limits.campaigns)
     purse.settle(spent)
-    time_left = _Time(PATIENCE * limits.timeout_seconds, limits.run_seconds)
+    time_left = TimeLeft(PATIENCE * limits.timeout_seconds, limits.run_seconds)
 
     def opened(name: str) -> LanguageModel:
         return LanguageModel(client(), name)
@@ -110,10 +110,10 @@ def _refuse_unpriced(names: Sequence[str], limits: Limits) -> None:
             raise InputError(f"{what}: nobody knows the price of {unpriced[0]}; allowed are limits of calls and tokens")
 
 
-class _Time:
+class TimeLeft:
     """What a run may still wait, and what of it may be lost to failures; what is taken is taken from the whole too."""
 
-    def __init__(self, patience: float, seconds: float, whole: _Time | None = None) -> None:
+    def __init__(self, patience: float, seconds: float, whole: TimeLeft | None = None) -> None:
         self._patience, self._seconds, self._whole = patience, seconds, whole
 
     @property
@@ -145,7 +145,7 @@ class ModelChain:
         prompts: Mapping[str, bytes],
         limits: Limits,
         purse: Purse,
-        time_left: _Time,
+        time_left: TimeLeft,
         batch: ModelBatch | None = None,
     ) -> None:
         self._batch = batch
@@ -158,7 +158,7 @@ class ModelChain:
         """Other models, or the same under other instructions, out of the same budget and time. What they lose to failures ends their part
         at half of the run's patience: the other half is kept for the standing ones."""
         _refuse_unpriced(names, self._limits)
-        time_left = _Time(self._time.patience / 2, self._time.seconds, self._time)
+        time_left = TimeLeft(self._time.patience / 2, self._time.seconds, self._time)
         return ModelChain(names, self._opened, prompts, self._limits, self._purse, time_left)
 
     def affords(self, cost: Cost) -> bool:

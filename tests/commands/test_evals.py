@@ -56,7 +56,7 @@ def test_nothing_of_anybody_is_in_the_recording(parsed: Home) -> None:
     recorded = SHIPPED.read_text(encoding="utf-8")
     personal = {
         str(value)
-        for one in parsed.eval_contexts.contexts
+        for one in parsed.writing.eval_contexts.contexts
         for value in [one.text, *one.facts.values()]
         if isinstance(value, str) and len(value) > 2
     }
