@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import functools
 import json
 import re
 import subprocess
@@ -71,8 +72,13 @@ LIBRARIES = {
 }
 
 
-def python_files() -> Iterator[tuple[str, str, ast.Module]]:
-    """(room, path within its package, tree) of every Python file of ours."""
+@functools.cache
+def python_files() -> tuple[tuple[str, str, ast.Module], ...]:
+    """(room, path within its package, tree) of every Python file of ours, read once."""
+    return tuple(_python_files())
+
+
+def _python_files() -> Iterator[tuple[str, str, ast.Module]]:
     for path in sorted(PACKAGE.rglob("*.py")):
         inside = path.relative_to(PACKAGE)
         yield inside.parts[0].removesuffix(".py"), str(inside), ast.parse(path.read_text())

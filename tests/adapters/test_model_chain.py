@@ -168,6 +168,7 @@ def slow(_: Request) -> Response:
     return Response("{}", content_type="application/json")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("handler", "failure"),
     [

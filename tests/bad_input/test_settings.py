@@ -17,6 +17,7 @@ Untouched = Callable[[Home], None]
 ROOT = Path(__file__).parent.parent.parent
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "value", "words"),
     [
