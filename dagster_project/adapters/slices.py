@@ -62,7 +62,7 @@ def _made_whole(connection: Connection, queries: Mapping[str, str], stored: Mapp
 
     def standing(found: re.Match[str]) -> str:
         schema, name = found.groups()
-        return made.get(name) or stored.get(f"{schema}.{name}") or stored.get(name) or found[0]
+        return (made.get(name) or stored.get(name) if schema == "main" else stored.get(f"{schema}.{name}")) or found[0]
 
     for name, sql in queries.items():
         kind = "view" if name in views else "table"

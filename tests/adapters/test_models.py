@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from collections.abc import Callable
@@ -79,6 +80,20 @@ def test_the_file_is_free_after_a_run(landed: Home) -> None:
 
     code = f"import duckdb; duckdb.connect({str(landed.warehouse.path)!r}).execute('select count(*) from stg_users')"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_dbts_variables_are_gone_from_the_environment_when_it_is_done(
+    landed: Home, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Dagster's code location reads its settings there: a tick would run with the threads that parsing takes."""
+    monkeypatch.setenv("POSTRIDER_THREADS", "7")
+    monkeypatch.delenv("POSTRIDER_WAREHOUSE", raising=False)
+
+    with landed.models._dbt("other.duckdb", threads=1):
+        assert (os.environ["POSTRIDER_THREADS"], os.environ["POSTRIDER_WAREHOUSE"]) == ("1", "other.duckdb")
+
+    assert os.environ["POSTRIDER_THREADS"] == "7"
+    assert "POSTRIDER_WAREHOUSE" not in os.environ
 
 
 def test_a_parsed_project_can_be_lent(landed: Home, tmp_path: Path) -> None:

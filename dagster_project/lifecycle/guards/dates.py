@@ -13,7 +13,7 @@ _NUMERIC = re.compile(
     r"\b\d{4}[-/.]\d{1,2}[-/.]\d{1,2}\b|\b\d{1,2}[-/.]\d{1,2}[-/.]\d{2,4}\b|\b\d{1,2}\s*月(?:\s*\d{1,2}\s*日)?|\b\d{1,2}\s*日|\b\d{1,2}:\d{2}\b"
     r"|\b\d{1,2}\s?(?:a\.?m\.?|p\.?m\.?)(?!\w)"
 )
-_WHOLE_NAME = 5  # letters: April; May, June and July are left to who reads
+_WHOLE_NAME = 4  # letters: June. May is left to who reads
 _MORE_THAN_A_MONTH = {"en": {"may", "march", "mar", "sun", "sat"}, "fr": {"mars"}, "de": {"mai"}, "es": {"mar"}}
 
 
@@ -44,7 +44,7 @@ def _with_day(text: str, start: int, end: int) -> tuple[int, int]:
 
 @functools.lru_cache(maxsize=16)
 def _calendars(language: str) -> tuple[str, ...]:
-    """Those of a language and, since models lapse into it, the English ones that are not cut short: "sept" is French for seven."""
+    """Those of a language and, since models lapse into it, the English ones that are not cut short: "mar" is Spanish for the sea."""
     english = [name for name in calendar("en") if len(name) >= _WHOLE_NAME]
     return tuple(dict.fromkeys([*calendar(language), *english]))
 

@@ -48,7 +48,7 @@ _ENGLISH_SHARE = 1 / 3  # of the words: one of three, two of six
 def find(passage: Passage, grounds: Grounds) -> Iterator[Finding]:
     """The wrong script, or for languages in Latin letters another language with 90 % certainty; a short text only where a third
     of its words are English ones that neither facts nor author say."""
-    if grounds.language in _LATIN_LANGUAGES and len(passage.tokens) < _FEWEST_WORDS:
+    if grounds.language in _LATIN_LANGUAGES[1:] and 1 < len(passage.tokens) < _FEWEST_WORDS:
         yield from _lapse(passage, grounds)
     letters = [char for char in passage.plain if char.isalpha()]
     if len(letters) < _FEWEST_LETTERS:
@@ -70,7 +70,7 @@ def _lapse(passage: Passage, grounds: Grounds) -> Iterator[Finding]:
     """A short text that is held together by English words."""
     words = [word for word, _, _ in passage.tokens]
     english = [word for word in words if word in _ENGLISH and not grounds.say(word)]
-    if grounds.language != "en" and len(words) > 1 and len(english) >= len(words) * _ENGLISH_SHARE:
+    if len(english) >= len(words) * _ENGLISH_SHARE:
         sentence = f"{', '.join(dict.fromkeys(english))}: English, and not {grounds.language}"
         yield passage.finding(CODE, 0, len(passage.plain), sentence)
 

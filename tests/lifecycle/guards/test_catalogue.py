@@ -265,6 +265,7 @@ LAPSES = (
     ("Success guaranteed.", "claim"),
     ("Limited time offer.", "date"),
     ("Ends Friday.", "date"),
+    ("Ends July.", "date"),
     ("Seven weeks extra.", "number"),
     ("Only nine dollars.", "money"),
     ("Act now.", "pressure"),
