@@ -29,9 +29,7 @@ ARROWS = {
     "workers": {"home", "settings", "adapters", "lifecycle"},
     "defs": {"home", "workers", "settings", "ledger", "adapters", "demo", "expectations", "lifecycle"},
     "commands": {"home", "workers", "settings", "ledger", "adapters", "demo", "expectations", "lifecycle"},
-    "arguments": {"commands", "lifecycle"},
-    "cli": {"arguments", "cli_drafts", "commands", "home", "settings", "lifecycle"},
-    "cli_drafts": {"arguments", "commands", "lifecycle"},
+    "cli": {"commands", "lifecycle"},
     "definitions": {"defs"},
 }
 # The one command that runs a tick may load the definitions; the one that serves the UI needs its instance.
@@ -59,7 +57,7 @@ LIBRARIES = {
     "anymail": ("adapters/channels/esp_anymail.py",),
     "django": ("adapters/channels/esp_anymail.py",),
     "requests": ("adapters/channels/esp_anymail.py",),
-    "typer": ("cli.py", "cli_drafts.py", "arguments.py"),
+    "typer": ("cli/",),
     "presidio_analyzer": ("adapters/redaction.py",),
     "tldextract": ("adapters/redaction.py",),
     "genai_prices": ("adapters/model_prices.py",),
