@@ -8,6 +8,7 @@ beside signs are left out: guards refuse characters that nobody sees, and the la
 from __future__ import annotations
 
 import functools
+import re
 import unicodedata
 from datetime import date
 
@@ -76,10 +77,12 @@ def _without_decimals(locale: str) -> str:
 
 @functools.lru_cache(maxsize=_REMEMBERED)
 def day(value: date, locale: str) -> str:
-    """March 2, 2026 in English; 2. März 2026 in German."""
+    """March 2, 2026 in English; 2. März 2026 in German; 1er mars 2026 in French, whose first of a month CLDR writes as 1."""
     from babel.dates import format_date
 
-    return _visible(format_date(value, "long", locale=_name(locale)))
+    written = _visible(format_date(value, "long", locale=_name(locale)))
+    is_first = value.day == 1 and _name(locale).split("_")[0].lower() == "fr"
+    return re.sub(r"^1\b", "1er", written) if is_first else written
 
 
 @functools.lru_cache(maxsize=_REMEMBERED)
