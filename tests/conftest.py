@@ -15,6 +15,7 @@ from dagster_project.commands.run import Report, run
 from dagster_project.commands.settings import open_home
 from dagster_project.demo.company import generate
 from dagster_project.home import Home
+from dagster_project.settings import Settings
 
 pytest_plugins = ["tests.postgresql"]
 
@@ -94,16 +95,27 @@ def project(tmp_path: Path) -> Path:
     return tmp_path / "project"
 
 
+@pytest.fixture(scope="session")
+def parsed(tmp_path_factory: pytest.TempPathFactory) -> Home:
+    """A home in which nothing has run, whose project as it stands in the checkout dbt parses once per process. Not to be changed."""
+    return Home(Settings(home=tmp_path_factory.mktemp("parsed") / "home"))
+
+
 @pytest.fixture
-def make_home(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, small_company: Path) -> Callable[..., Home]:
-    """Opens a home in a fresh folder, on the small company unless told otherwise; settings go by their names."""
+def make_home(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, small_company: Path, parsed: Home) -> Callable[..., Home]:
+    """Opens a home in a fresh folder, on the small company unless told otherwise; settings go by their names. All homes on the
+    project of the checkout share what dbt has parsed of it."""
 
     def make(**settings: object) -> Home:
         chosen = {"home": tmp_path / "home", "data": small_company, "threads": 2} | settings
         for name, value in chosen.items():
             variable = name.upper() if name.startswith("openai") else f"POSTRIDER_{name.upper()}"
             monkeypatch.setenv(variable, str(value))
-        return open_home()
+        home = open_home()
+        of_checkout = ("project", "source", "dbt_target")
+        if all(getattr(home.settings, name) == getattr(parsed.settings, name) for name in of_checkout):
+            home.models.adopt(parsed.models)
+        return home
 
     return make
 

@@ -66,6 +66,7 @@ class Models:
         self.source_pack = source_pack
         self.target = target
         self.threads = threads
+        self._lender: Models | None = None
 
     @property
     def parsed(self) -> Path:
@@ -74,6 +75,8 @@ class Models:
 
     @cached_property
     def _manifest(self) -> Manifest:
+        if self._lender:
+            return self._lender._manifest
         self.parsed.mkdir(parents=True, exist_ok=True)
         # Two processes that parse at once would write the same files; the second waits and finds the work done.
         with (self.parsed / "parse.lock").open("w") as lock:
@@ -92,12 +95,14 @@ class Models:
         return template_references(template_files(self.project.parent / "templates"))
 
     def adopt(self, other: Models) -> None:
-        """Use a project that is parsed already, over this warehouse."""
-        self.__dict__["_manifest"] = other._manifest
+        """Use this same project as `other` has parsed it, or will when it is first asked, over this warehouse."""
+        self._lender = other
 
     @cached_property
     def manifest(self) -> Mapping[str, Any]:
         """dbt's manifest as a dictionary. Raises InputError when the project can't be parsed."""
+        if self._lender:
+            return self._lender.manifest
         _ = self._manifest
         manifest = json.loads((self.parsed / "manifest.json").read_text())
         _refuse_circle(manifest["parent_map"])

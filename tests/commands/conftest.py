@@ -34,9 +34,8 @@ def tick_in() -> Callable[[Path, Path, datetime], None]:
 
 
 @pytest.fixture(scope="session")
-def opened(small_company: Path) -> Callable[[Path], Home]:
+def opened(small_company: Path, parsed: Home) -> Callable[[Path], Home]:
     """Opens a home folder on the small company; all of them share one parsed project."""
-    parsed = Home(Settings(home=small_company.parent / "parsed", data=small_company, threads=THREADS))
 
     def open_(folder: Path) -> Home:
         home = Home(Settings(home=folder, data=small_company, threads=THREADS))
@@ -52,14 +51,6 @@ def ticked(tmp_path_factory: pytest.TempPathFactory, small_company: Path, opened
     folder = tmp_path_factory.mktemp("ticked") / "home"
     _tick_in(folder, small_company, MORNING)
     return opened(folder)
-
-
-@pytest.fixture(scope="session")
-def parsed(tmp_path_factory: pytest.TempPathFactory) -> Home:
-    """A home in which nothing has run, whose project dbt has parsed. Not to be changed."""
-    made = Home(Settings(home=tmp_path_factory.mktemp("parsed") / "home"))
-    _ = made.policies
-    return made
 
 
 @pytest.fixture
