@@ -102,7 +102,9 @@ def parsed(tmp_path_factory: pytest.TempPathFactory) -> Home:
 
 
 @pytest.fixture
-def make_home(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, small_company: Path, parsed: Home) -> Callable[..., Home]:
+def make_home(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, small_company: Path, parsed: Home
+) -> Callable[..., Home]:
     """Opens a home in a fresh folder, on the small company unless told otherwise; settings go by their names. All homes on the
     project of the checkout share what dbt has parsed of it."""
 

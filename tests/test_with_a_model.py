@@ -17,6 +17,7 @@ from werkzeug import Request, Response
 from dagster_project.commands.plan import plan
 from dagster_project.commands.run import Report
 from dagster_project.home import Home
+from tests.http_server import PromptServer
 from tests.model_server import WELL, as_json, objections, role_of, saying, scores
 
 pytestmark = pytest.mark.slow
@@ -68,7 +69,7 @@ def well_in(locale: str) -> Write:
 
 @pytest.fixture
 def model() -> Iterator[Model]:
-    with HTTPServer(host="127.0.0.1") as server:
+    with PromptServer(host="127.0.0.1") as server:
         yield Model(server)
 
 

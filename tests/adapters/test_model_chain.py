@@ -29,6 +29,7 @@ from dagster_project.lifecycle.roles.writer import WriterRequest, writer_questio
 from dagster_project.lifecycle.template import SlotSpec
 from dagster_project.settings import Settings
 from tests.contented import Policy
+from tests.http_server import PromptServer
 from tests.model_server import PATH, as_json, by_role, completion, objections, saying, scores
 from tests.shipped import shipped_templates
 
@@ -62,7 +63,7 @@ ANSWER = {"opening": "Good to see {{account_name}} again.", "closing": "See you 
 @pytest.fixture
 def server() -> Iterator[HTTPServer]:
     """A fresh server per test, on a free port of loopback."""
-    with HTTPServer(host="127.0.0.1", threaded=True) as running:
+    with PromptServer(host="127.0.0.1", threaded=True) as running:
         yield running
 
 
