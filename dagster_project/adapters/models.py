@@ -67,6 +67,7 @@ class Models:
         self.target = target
         self.threads = threads
         self._lender: Models | None = None
+        self._refused: tuple[str, InputError] | None = None  # a state of the project that can't be parsed, and why
 
     @property
     def parsed(self) -> Path:
@@ -76,7 +77,10 @@ class Models:
     @cached_property
     def _manifest(self) -> Manifest:
         if self._lender:
-            return self._lender._manifest
+            return self._lender._manifest  # noqa: SLF001  of the same class
+        state = self._state_of_project()
+        if self._refused and self._refused[0] == state:  # `check` looks at a dozen parts, each of which asks
+            raise self._refused[1]
         self.parsed.mkdir(parents=True, exist_ok=True)
         # Two processes that parse at once would write the same files; the second waits and finds the work done.
         with (self.parsed / "parse.lock").open("w") as lock:
@@ -86,7 +90,9 @@ class Models:
             with self._dbt(self.warehouse.name, threads=1) as dbt:
                 result = dbt.invoke(["parse", *self._arguments(self.parsed, {})])
         if not result.success:
-            raise self._error(result.exception)
+            error = self._error(result.exception)
+            self._refused = (state, error) if isinstance(error, InputError) else None
+            raise error
         return result.result  # pyright: ignore[reportReturnType]
 
     @property

@@ -9,12 +9,11 @@ from pathlib import Path
 
 import pytest
 
-from dagster_project.commands.run import run
+from dagster_project.commands.run import Report, run
 from dagster_project.commands.settings import open_home
 from dagster_project.home import Home
 from dagster_project.settings import Settings
 
-MORNING = datetime(2026, 9, 1, 9)
 THREADS = 2
 
 
@@ -46,11 +45,9 @@ def opened(small_company: Path, parsed: Home) -> Callable[[Path], Home]:
 
 
 @pytest.fixture(scope="session")
-def ticked(tmp_path_factory: pytest.TempPathFactory, small_company: Path, opened: Callable[[Path], Home]) -> Home:
+def ticked(first_tick: tuple[Path, Report], opened: Callable[[Path], Home]) -> Home:
     """A home after the tick of 9 o'clock. Not to be changed."""
-    folder = tmp_path_factory.mktemp("ticked") / "home"
-    _tick_in(folder, small_company, MORNING)
-    return opened(folder)
+    return opened(first_tick[0])
 
 
 @pytest.fixture
