@@ -30,10 +30,12 @@ from dagster_project.lifecycle.guards.reading import Phrases
 from dagster_project.lifecycle.message import Mode, PlannedMessage
 from dagster_project.lifecycle.roles.call import Answer, Question
 from dagster_project.lifecycle.roles.reviewer import RUBRICS
-from dagster_project.settings import PROJECT_ROOT
+from dagster_project.lifecycle.roles.together import Bundle
+from dagster_project.settings import PROJECT_ROOT, Settings
 
 KIB_PER_MIB = 1024
 LACKING = 20  # one person in so many has no first name, another no company
+TEXTS_PER_CALL: int = Settings.model_fields["model_texts_per_call"].default
 PROMPTS = PROJECT_ROOT / "templates" / "prompts"
 SENTENCE = "Everything is where you left it, and a look takes a moment."
 Figures = dict[str, Any]
@@ -52,17 +54,19 @@ class Scripted(ModelChain):
     """The chain with its keys and its memory, and in place of a server one sentence for every slot and readers who are pleased."""
 
     def __init__(self) -> None:
-        limits, nobody = Limits(Budget(), {}, 1.0, 1.0), dict[str, LanguageModel]()
+        limits, nobody = Limits(Budget(), {}, 1.0, 1.0, TEXTS_PER_CALL), dict[str, LanguageModel]()
         super().__init__([], nobody.__getitem__, load_prompts(PROMPTS), limits, Purse(Budget(), {}), TimeLeft(1.0, 1.0))
         self.calls = 0
 
-    def _asked(self, questions: Sequence[Question], keys: Sequence[str], record: Any) -> list[Answer]:
-        self.calls += len(questions)
-        told = [
-            Answer(content=_content(one), prompt=self._prompts[one.role], settings=self._settings, was_called=True)
-            for one in questions
-        ]
-        record(list(zip(keys, questions, told, strict=True)))
+    def _asked(self, bundles: Sequence[Bundle], record: Any) -> list[Answer]:
+        self.calls += len(bundles)
+        told = []
+        for bundle in bundles:
+            asked, each = bundle.question, [_content(one) for one in bundle.parts.values()]
+            content = each[0] if asked.texts == 1 else {f"text_{at}": one for at, one in enumerate(each, start=1)}
+            answer = Answer(content=content, prompt=self._prompts[asked.role], settings=self._settings, was_called=True)
+            record([(key, bundle.parts[key], part) for key, part in bundle.answers(answer).items()])
+            told.append(answer)
         return told
 
 

@@ -87,6 +87,9 @@ class Settings(BaseSettings):
     )
     knowledge_chars: int = Field(default=2_000, ge=0, description="of templates/knowledge that a writer sees; 0: none")
     knowledge_excerpts: int = Field(default=4, ge=0, description="most of them that a writer sees; 0: none")
+    model_texts_per_call: int = Field(
+        default=3, ge=1, le=9, description="of one template, that a reader is given at once; 1: each alone"
+    )
     model_batch_above: int | None = Field(
         default=None, ge=0, description="patterns beyond which a run asks by the server's batches; without it never"
     )

@@ -95,7 +95,7 @@ def _work(job: Job, home: Home, tell: Callable[[Counts], None], is_orphaned: Cal
 
     with home.ledger() as ledger:
         while True:
-            as_of = job.time()
+            as_of, began = job.time(), utc_now()
             with home.channel(as_of, ledger) as channel:
                 counts = deliver(
                     ledger,
@@ -117,9 +117,12 @@ def _work(job: Job, home: Home, tell: Callable[[Counts], None], is_orphaned: Cal
             pause = POLL_SECONDS
             if not job.is_watching:
                 patience_ends = min(patience_ends, time.monotonic() + DOUBT_SECONDS)
-                pause = (repeat_at - utc_now()).total_seconds() if repeat_at else 0.0
-                # what is due and was not done has its reason: a switch, a clock, a provider that is down
-                if counts.ended_by != "nothing_due" or pause <= 0 or time.monotonic() + pause > patience_ends:
+                # What was due and was not done has its reason: a switch, a clock, a provider that is down. A doubt that fell due in
+                # the meantime has none.
+                if counts.ended_by != "nothing_due" or repeat_at is None or repeat_at <= began:
+                    return done
+                pause = max((repeat_at - utc_now()).total_seconds(), 0.0)
+                if time.monotonic() + pause > patience_ends:
                     return done
             time.sleep(pause)
 

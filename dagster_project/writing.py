@@ -105,6 +105,7 @@ class Writing:
             {name: policy.model_budget.budget for name, policy in self._policies().items() if policy.model_budget},
             settings.model_timeout_seconds,
             settings.model_seconds_per_run,
+            settings.model_texts_per_call,
         )
         return open_models(
             key=settings.openai_api_key,

@@ -48,7 +48,21 @@ def saying(content: object) -> Handler:
 def role_of(request: Request) -> str:
     """By the form that the answer is to have."""
     name = request.get_json()["response_format"]["json_schema"]["name"]
-    return {"Slots": "writer", "Scores": "reviewer", "Objections": "policy"}[name]
+    return {"Slots": "writer", "Scores": "reviewer", "Objections": "policy"}[name.removesuffix("OfEach")]
+
+
+def shown(request: Request) -> list[dict]:
+    """What was asked about, of each text with what it has in common with the others of its call."""
+    said = json.loads(request.get_json()["messages"][1]["content"])
+    texts = said.pop("texts", None)
+    return [said | one for one in texts.values()] if texts else [said]
+
+
+def answered(request: Request, answer: Callable[[dict], object]) -> object:
+    """`answer` of what was asked, or of each text by its name."""
+    each = [answer(said) for said in shown(request)]
+    is_shared = "texts" in json.loads(request.get_json()["messages"][1]["content"])
+    return {f"text_{number}": one for number, one in enumerate(each, start=1)} if is_shared else each[0]
 
 
 def scores(**changes: int) -> dict[str, dict[str, object]]:
@@ -62,8 +76,13 @@ def objections(*found: tuple[str, str, str]) -> dict[str, list[dict[str, str]]]:
     return {"objections": [dict(zip(("rule", "words", "sentence"), one, strict=True)) for one in found]}
 
 
-PLEASED = saying(scores())
-SILENT = saying(objections())
+def read(answer: Callable[[dict], object]) -> Handler:
+    """A reader who says this of each text that it is given."""
+    return lambda request: saying(answered(request, answer))(request)
+
+
+PLEASED = read(lambda _: scores())
+SILENT = read(lambda _: objections())
 
 
 def by_role(writer: Handler, reviewer: Handler = PLEASED, policy: Handler = SILENT) -> Handler:

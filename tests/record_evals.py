@@ -18,7 +18,7 @@ from werkzeug import Request, Response
 from dagster_project.commands.evals import BASELINE, CASSETTE, Asked, evaluate
 from dagster_project.commands.settings import open_home
 from tests.http_server import PromptServer
-from tests.model_server import PATH, WELL, objections, role_of, scores
+from tests.model_server import PATH, WELL, answered, objections, role_of, scores
 
 NOTE = (
     "a scripted server (tests/record_evals.py), no real model: its scores, tokens and milliseconds say nothing of any"
@@ -32,9 +32,7 @@ ONE_IN = 13  # patterns with the first kind of bad try, and so with each other
 
 def script(request: Request) -> Response:
     """By what was asked alone: the same question has the same answer in every recording."""
-    said = json.loads(request.get_json()["messages"][1]["content"])
-    role = role_of(request)
-    content = {"writer": _slots, "reviewer": _scores, "policy": _objections}[role](said)
+    content = answered(request, {"writer": _slots, "reviewer": _scores, "policy": _objections}[role_of(request)])
     words = json.dumps(content, ensure_ascii=False)
     sent = sum(len(one["content"]) for one in request.get_json()["messages"])
     body = {

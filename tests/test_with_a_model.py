@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import json
 import re
+from collections import Counter
 from collections.abc import Callable, Collection, Iterator
 from datetime import datetime, timedelta
 from email import message_from_bytes, policy
@@ -18,7 +19,7 @@ from dagster_project.commands.plan import plan
 from dagster_project.commands.run import Report
 from dagster_project.home import Home
 from tests.http_server import PromptServer
-from tests.model_server import WELL, as_json, objections, role_of, saying, scores
+from tests.model_server import PLEASED, SILENT, WELL, as_json, role_of, shown
 
 pytestmark = pytest.mark.slow
 
@@ -34,6 +35,7 @@ class Model:
     def __init__(self, server: HTTPServer) -> None:
         self.received: list[bytes] = []
         self.roles: list[str] = []
+        self.texts: Counter[str] = Counter()  # by role: what it was asked about
         self.failing: set[str] = set()
         self.down = ""  # the model that fails
         self.write: Write | None = None  # None: well
@@ -46,10 +48,11 @@ class Model:
         self.received.append(f"{request.url}\n{request.headers}\n".encode() + request.get_data())
         asked = json.loads(request.get_json()["messages"][1]["content"])
         self.roles.append(role := role_of(request))
+        self.texts[role] += len(shown(request))
         if role in self.failing or request.get_json()["model"] == self.down:
             return as_json({"error": {"message": "no"}}, 500)(request)
         if role != "writer":
-            return saying(scores() if role == "reviewer" else objections())(request)
+            return (PLEASED if role == "reviewer" else SILENT)(request)
         self.pattern = json.dumps(
             {key: asked[key] for key in ("campaign", "locale", "facts", "ranges", "placeholders")}
         )
@@ -102,11 +105,13 @@ def test_a_model_writes_for_everyone_of_a_pattern_and_is_not_asked_twice(
     assert {how for how, _ in made.values()} == {"assisted"}, made
     assert report.model["calls"] == planned["calls"] == len(model.received)
     texts = model.roles.count("writer")
-    assert model.roles.count("reviewer") == model.roles.count("policy") == texts < len(made), "one per pattern and role"
+    assert model.texts == dict.fromkeys(("writer", "reviewer", "policy"), texts), "each pattern once in each role"
+    assert texts < len(made)
+    assert len(model.received) < 3 * texts, "readers are given several texts at once"
     assert report.model == {
         "calls": len(model.received),
-        "tokens": 340 * texts + 150 * 2 * texts,
-        "dollars": pytest.approx(texts * ((300 + 2 * 120) * 0.15 + (40 + 2 * 30) * 0.60) / 1e6),
+        "tokens": 340 * texts + 150 * (reads := len(model.received) - texts),
+        "dollars": pytest.approx(((texts * 300 + reads * 120) * 0.15 + (texts * 40 + reads * 30) * 0.60) / 1e6),
         "campaigns": report.model["campaigns"],
     }
     assert sum(one["calls"] for one in report.model["campaigns"].values()) == len(model.received)
@@ -190,7 +195,7 @@ def test_a_budget_holds_and_everyone_is_drafted(
     report = tick(home, MORNING)
 
     assert report.error is None
-    assert len(model.received) == report.model["calls"] == calls // 3 * 3
+    assert calls - 3 < len(model.received) == report.model["calls"] <= calls
     assert report.fallbacks["over_budget"] > 0
     assert set(assisted(home).values()) <= {("assisted", None), ("template", "over_budget")}
 
@@ -219,7 +224,15 @@ def test_a_text_that_was_not_read_by_all_reaches_nobody(
 
     assert report.error is None
     assert model.roles.count(role) == 3
-    assert set(report.fallbacks) == {f"{role}:server_error", "server_error"}
+    assert (
+        {f"{role}:server_error", "server_error"}
+        <= set(report.fallbacks)
+        <= {
+            "reviewer:server_error",
+            "policy:server_error",
+            "server_error",
+        }
+    ), "who is given up in one role is asked in none"
     assert {how for how, _ in assisted(home).values()} == {"template"}
     assert not [text for text in mails(home) if "Everything is where you left it" in text]
 

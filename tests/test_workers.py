@@ -284,6 +284,28 @@ def test_a_provider_is_asked_by_key_before_the_command_ends(
         assert ledger.verify({"m00000": 1, "m00001": 1})["ok"]
 
 
+def test_a_doubt_that_falls_due_while_its_worker_is_slow_is_settled_too(
+    released: Callable[..., Home], call: Call, provider: Scripted, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Between its last look at what is due and the question whether to wait for something."""
+    monkeypatch.setattr(repeats, "FIRST_PAUSE", timedelta(seconds=0.2))
+    at_once = workers.deliver
+
+    def slowly(*given: Any, **named: Any) -> Any:
+        counts = at_once(*given, **named)
+        time.sleep(0.5)
+        return counts
+
+    monkeypatch.setattr(workers, "deliver", slowly)
+    home = released(1, **resend(provider))
+
+    told = answer(call("deliver", "--json"))
+
+    assert (told["unknown"], told["by_key"], told["in_doubt"], told["ended_by"]) == (1, {"sent": 1}, 0, "nothing_due")
+    with home.ledger() as ledger:
+        assert ledger.verify({"m00000": 1})["ok"]
+
+
 def test_nobody_waits_for_what_a_switch_stops(
     released: Callable[..., Home], call: Call, provider: Scripted, monkeypatch: pytest.MonkeyPatch
 ) -> None:

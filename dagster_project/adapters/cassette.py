@@ -34,6 +34,7 @@ _LINE: Mapping[str, tuple[type, ...]] = {
     "tokens_out": (int, type(None)),
     "dollars": (str, type(None)),
     "milliseconds": (int,),
+    "calls": (int,),  # 0: asked about in another one's call
 }
 
 
@@ -84,7 +85,7 @@ class Cassette:
             model=line["model"],
             tokens_in=line["tokens_in"],
             tokens_out=line["tokens_out"],
-            cost=Cost(1, tokens, None if line["dollars"] is None else Decimal(line["dollars"])),
+            cost=Cost(line["calls"], tokens, None if line["dollars"] is None else Decimal(line["dollars"])),
             seconds=line["milliseconds"] / 1000,
             was_called=True,
         )
@@ -137,6 +138,7 @@ def _line(key: str, question: Question, answer: Answer) -> dict[str, Any]:
         "tokens_out": answer.tokens_out,
         "dollars": None if answer.cost.dollars is None else str(answer.cost.dollars),
         "milliseconds": round(answer.seconds * 1000),
+        "calls": answer.cost.calls,
     }
 
 
@@ -165,7 +167,7 @@ def read_cassette(path: Path) -> Cassette:
         raise InputError(f"{path}:1: found no header, allowed: kind {KIND!r}, models and note")
     lines = {}
     for number, row in enumerate(rows[1:], start=2):
-        line = _read(row, path, number)
+        line = {"calls": 1} | _read(row, path, number)  # of recordings from before readers shared calls
         wrong = [name for name, kinds in _LINE.items() if not _is_one_of(line.get(name), kinds)]
         if wrong or set(line) != set(_LINE) or (line["answer"] is None) == (line["failure"] is None):
             what = wrong[0] if wrong else "keys, or answer and failure,"

@@ -17,7 +17,7 @@ from pydantic import BaseModel, ValidationError
 
 from dagster_project.adapters.model_prices import dollars
 from dagster_project.lifecycle.budget import Cost
-from dagster_project.lifecycle.roles.call import AT_ONCE, MALFORMED, Answer, Question
+from dagster_project.lifecycle.roles.call import AT_ONCE, MALFORMED, OVER_LENGTH, Answer, Question
 
 if TYPE_CHECKING:
     from openai import OpenAI
@@ -71,7 +71,7 @@ class LanguageModel:
 
     def wave(self, asked: Sequence[Instructed], seconds: float, patience: float) -> list[Call]:
         """One call per question, in their order, within so many seconds. A failure after which the server says when to come again isn't
-        counted against it where that is within `patience`."""
+        counted against it where that is within `patience`, nor an answer about several texts that can't be read: they are asked alone."""
         # The client's timeout is per read: a server that sends a blank every second would hold the tick for ever.
         with ThreadPoolExecutor(len(asked), thread_name_prefix="model") as pool:
             futures = [pool.submit(self._call, one, seconds * OF_THE_WAIT) for one in asked]
@@ -81,7 +81,8 @@ class LanguageModel:
                 self._client.close()  # ends the late calls, and with them this model's part in the run
         for one, call in zip(asked, calls, strict=True):
             role, failures = one.question.role, self._failures_in_a_row
-            if call.retry_after is None or call.retry_after > patience:
+            is_asked_again = one.question.texts > 1 and call.answer.failure in (MALFORMED, OVER_LENGTH, "refused")
+            if not is_asked_again and (call.retry_after is None or call.retry_after > patience):
                 failures[role] = failures[role] + 1 if call.answer.failure else 0
             self.last_failure = call.answer.failure or self.last_failure
         if late:

@@ -22,17 +22,27 @@ from dagster_project.lifecycle.errors import InputError
 from dagster_project.lifecycle.roles.call import (
     AT_ONCE,
     BATCH_LATE,
+    MALFORMED,
     OUT_OF_TIME,
     OVER_BUDGET,
+    OVER_LENGTH,
     Answer,
     Ask,
     Question,
     call_key,
 )
+from dagster_project.lifecycle.roles.together import Bundle, bundled
 
 LONGEST_WAIT = 1.25  # timeouts that a call may take, however its server drips
 PATIENCE = 1.5  # timeouts that a run may lose to calls that fail, and to servers that ask to be left alone
 LEAST_SECONDS = 0.05  # with less left, a call isn't worth making
+_OF_SEVERAL = (
+    MALFORMED,
+    OVER_LENGTH,
+    OVER_BUDGET,
+    "refused",
+    "timeout",
+)  # may be because several texts were asked about at once
 
 Known = Callable[[Sequence[str]], Mapping[str, Answer]]  # keys -> the answers that came before
 Record = Callable[[Sequence[tuple[str, Question, Answer]]], None]
@@ -59,6 +69,7 @@ class Limits:
     campaigns: Mapping[str, Budget]
     timeout_seconds: float
     run_seconds: float
+    texts_per_call: int = 1  # that a reader is given at once, where they are alike
 
 
 def open_models(
@@ -173,22 +184,36 @@ class ModelChain:
         """Asks what `known` doesn't have; the calls of each wave are handed to `record` before the next one goes out."""
 
         def ask(questions: Sequence[Question]) -> list[Answer]:
+            self._purse.redeem()
             keys = [call_key(one, self._prompts[one.role], self._settings) for one in questions]
             found = dict(known(keys))
             new = [(key, one) for key, one in dict(zip(keys, questions, strict=True)).items() if key not in found]
             if self._batch and self._batch.takes(len(new)):
                 found |= self._in_a_batch(self._batch, new, record)
                 new = [(key, one) for key, one in new if key not in found]
-            for first in range(0, len(new), AT_ONCE):
-                wave = new[first : first + AT_ONCE]
-                told = self._asked([one for _, one in wave], [key for key, _ in wave], record)
-                found |= dict(zip((key for key, _ in wave), told, strict=True))
+            found |= self._in_waves(new, record)
             return [
                 dataclasses.replace(found[key], prompt=self._prompts[one.role])
                 for key, one in zip(keys, questions, strict=True)
             ]
 
         return ask
+
+    def _in_waves(self, new: Sequence[tuple[str, Question]], record: Record) -> dict[str, Answer]:
+        """key -> answer. Where a call about several texts fails by what it is, each of them is asked about alone."""
+        told: dict[str, Answer] = {}
+        left = bundled(new, self._limits.texts_per_call)
+        while left:
+            again: list[Bundle] = []
+            for first in range(0, len(left), AT_ONCE):
+                wave = left[first : first + AT_ONCE]
+                for bundle, answer in zip(wave, self._asked(wave, record), strict=True):
+                    if len(bundle.parts) > 1 and answer.failure in _OF_SEVERAL:
+                        again += bundled(list(bundle.parts.items()), 1)
+                    else:
+                        told |= bundle.answers(answer)
+            left = again
+        return told
 
     def _in_a_batch(self, batch: ModelBatch, new: Sequence[tuple[str, Question]], record: Record) -> dict[str, Answer]:
         """What a batch answers, by key, and what the budget keeps out of it. The rest is left to ordinary calls."""
@@ -202,23 +227,26 @@ class ModelChain:
             else {}
         )
         record([(key, asked[key].question, answer) for key, answer in calls.items()])
-        costs: dict[str, Cost] = defaultdict(Cost)
-        for key, answer in calls.items():
-            costs[asked[key].question.campaign_id] += answer.cost
-        self._purse.settle(costs)
+        self._settle(batch, [(asked[key], answer) for key, answer in calls.items()])
         told |= {key: answer for key, answer in calls.items() if answer.failure not in (BATCH_LATE, "server_error")}
         # So many would have been asked one by one anyway. With more, all texts would be written and time run out before one is read.
         late = [key for key in within if key not in told][batch.above :]
         return told | {key: Answer(failure=BATCH_LATE) for key in late}
 
-    def _asked(self, questions: Sequence[Question], keys: Sequence[str], record: Record) -> list[Answer]:
-        """One answer per question: the first that came, or the last failure."""
+    def _asked(self, bundles: Sequence[Bundle], record: Record) -> list[Answer]:
+        """One answer per bundle: the first that came, or the last failure."""
+        questions = [bundle.question for bundle in bundles]
         asked = [Instructed(one, self._prompts[one.role]) for one in questions]
+
+        def made(place: int, answer: Answer) -> list[tuple[str, Question, Answer]]:
+            parts = bundles[place].parts
+            return [(key, parts[key], part) for key, part in bundles[place].answers(answer).items()]
+
         told: dict[int, Answer] = {}
         later: dict[int, tuple[LanguageModel, float]] = {}  # who asked to be asked again, and after how many seconds
         for model in self._models:
             open_places = [place for place in range(len(asked)) if not _is_answered(told.get(place))]
-            for place, call in self._calls(model, asked, open_places, record, keys):
+            for place, call in self._calls(model, asked, open_places, record, made):
                 told[place] = call.answer if call else told.get(place, Answer(failure=OVER_BUDGET))
                 if (
                     call
@@ -233,7 +261,7 @@ class ModelChain:
             for model in self._models:
                 again = [place for place, (who, _) in later.items() if who is model]
                 told |= {
-                    place: call.answer for place, call in self._calls(model, asked, again, record, keys, 0.0) if call
+                    place: call.answer for place, call in self._calls(model, asked, again, record, made, 0.0) if call
                 }
         given_up = next((model.last_failure for model in self._models if model.last_failure), OUT_OF_TIME)
         return [told.get(place, Answer(failure=given_up)) for place in range(len(asked))]
@@ -244,7 +272,7 @@ class ModelChain:
         asked: Sequence[Instructed],
         places: Sequence[int],
         record: Record,
-        keys: Sequence[str],
+        made: Callable[[int, Answer], Sequence[tuple[str, Question, Answer]]],
         patience: float | None = None,
     ) -> Iterator[tuple[int, Call | None]]:
         """The calls of one model, each with its question's place; None: over a budget. Ends when the model is given up."""
@@ -260,18 +288,23 @@ class ModelChain:
                 [asked[place] for place in within], seconds, self._time.patience if patience is None else patience
             )
             self._time.took(time.perf_counter() - started, any(call.answer.failure for call in calls))
-            record(
-                [(keys[place], asked[place].question, call.answer) for place, call in zip(within, calls, strict=True)]
-            )
-            costs: dict[str, Cost] = defaultdict(Cost)
-            for place, call in zip(within, calls, strict=True):
-                costs[asked[place].question.campaign_id] += call.answer.cost
-            self._purse.settle(costs)
+            record([one for place, call in zip(within, calls, strict=True) for one in made(place, call.answer)])
+            self._settle(model, [(asked[place], call.answer) for place, call in zip(within, calls, strict=True)])
             yield from zip(within, calls, strict=True)
 
     def _set_aside(self, model: LanguageModel | ModelBatch, asked: Instructed) -> bool:
         most = model.most(asked).times(1 + asked.question.followers)
         return self._purse.set_aside(asked.question.campaign_id, most)
+
+    def _settle(self, model: LanguageModel | ModelBatch, made: Sequence[tuple[Instructed, Answer]]) -> None:
+        """What these calls cost is spent; for what has to follow the answered ones, so much is kept as was set aside with them."""
+        costs: dict[str, Cost] = defaultdict(Cost)
+        for asked, answer in made:
+            costs[asked.question.campaign_id] += answer.cost
+        self._purse.settle(costs)
+        for asked, answer in made:
+            if answer.failure is None:
+                self._purse.promise(asked.question.campaign_id, model.most(asked).times(asked.question.followers))
 
     def _seconds(self) -> float:
         """So long the next wave may take."""

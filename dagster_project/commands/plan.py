@@ -28,10 +28,13 @@ def plan(home: Home, as_of: datetime | None) -> dict[str, Any]:
         replay.decide(0)
         messages = planned_messages(replay.fresh_drafts(0))
     with home.ledger() as ledger:
-        rehearsal = Rehearsal(ledger.answers, home.writing.prompts, settings_of(home.writing.model_names))
+        per_call = home.settings.model_texts_per_call
+        rehearsal = Rehearsal(ledger.answers, home.writing.prompts, settings_of(home.writing.model_names), per_call)
         canary = home.writing.canary_asked(
             rehearsal.ask,
-            lambda names, prompts: Rehearsal(ledger.answers, prompts, settings_of(names), rehearsal.missing).ask,
+            lambda names, prompts: (
+                Rehearsal(ledger.answers, prompts, settings_of(names), per_call, rehearsal.missing).ask
+            ),
             ledger,
         )
         model = Model(rehearsal.ask, home.writing.classes, home.writing.informing(at), patterns, canary)

@@ -174,19 +174,19 @@ def _tick(
 
 
 def _count_calls(home: Home, course: Course, verdicts: Sequence[Mapping[str, Any]], as_of: datetime) -> None:
-    """The calls that a language model would get for these drafts: one per role and pattern that no earlier tick has asked for."""
+    """The calls that a language model would get for these drafts: for each pattern that no earlier tick has asked for, its writer's and
+    a part of its readers'."""
     if not verdicts:
         return
     _, patterns = writer_requests(
         planned_messages(verdicts), course.policies, home.templates.get, home.writing.patterns
     )
     requests = {request.key: request for request in home.writing.informing(as_of)(patterns).values()}
-    for key in sorted(requests.keys() - course.asked):
-        request = requests[key]
-        made = expected(writer_question(request), home.writing.prompts)
-        course.calls[request.campaign_id] += made.calls
-        course.tokens_in[request.campaign_id] += made.tokens_in
-        course.tokens_out[request.campaign_id] += made.tokens_out
+    new = [(key, writer_question(requests[key])) for key in sorted(requests.keys() - course.asked)]
+    for campaign_id, made in expected(new, home.writing.prompts, home.settings.model_texts_per_call).items():
+        course.calls[campaign_id] += made.calls
+        course.tokens_in[campaign_id] += made.tokens_in
+        course.tokens_out[campaign_id] += made.tokens_out
     course.asked |= requests.keys()
 
 

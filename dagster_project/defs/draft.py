@@ -40,7 +40,7 @@ def drafts(context: dg.AssetExecutionContext, home: HomeResource) -> dg.Material
             "planned": planned,
             "cancelled": cancelled,
             "not_drafted": sorted(set(told.failures.values()))[:10],
-            "model_calls": sum(answer.was_called for answer in told.answers),
+            "model_calls": sum(answer.cost.calls for answer in told.answers),
             "objections": list(told.objections[:10]),
             "sample_of_subjects": sorted(set(home.warehouse.examples(SUBJECTS, 200)))[:10],
         }

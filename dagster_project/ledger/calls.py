@@ -27,11 +27,14 @@ def call_fields(row: Mapping[str, Any]) -> dict[str, object]:
     answer_hash = None if row["answer"] is None else content_hash(row["answer"])
     if row["role"] is None:
         return told | {"slots_hash": answer_hash}  # as events of calls were before there were roles
+    if row["asked_with"] is not None:
+        told["asked_with"] = row["asked_with"]
     return told | {name: row[name] for name in ("role", "input_hash", "tokens_charged")} | {"answer_hash": answer_hash}
 
 
 def record(write: Write, run_id: str, calls: Sequence[tuple[str, Question, Answer]]) -> None:
-    """One row and one event per call that was made, whatever became of it; each comes with its key."""
+    """One row and one event per question that was asked, whatever became of it; each comes with its key. Of questions that shared a call
+    the first has its cost, and the others name it."""
     rows = []
     for key, question, answer in calls:
         row: dict[str, Any] = {
@@ -50,6 +53,7 @@ def record(write: Write, run_id: str, calls: Sequence[tuple[str, Question, Answe
             "tokens_charged": answer.cost.tokens,
             "dollars": None if answer.cost.dollars is None else str(answer.cost.dollars),
             "milliseconds": round(answer.seconds * 1000),
+            "asked_with": answer.asked_with,
             "recorded_at": write.now,
         }
         row["seq"] = write.append(CALLED, actor="postrider", run_id=run_id, payload=call_fields(row))
@@ -72,6 +76,6 @@ def spent(connection: sa.Connection, run_id: str) -> dict[str, Cost]:
     costs: dict[str, Cost] = {}
     for row in connection.execute(sa.select(model_calls).where(model_calls.c.run_id == run_id)):
         tokens = row.tokens_in + row.tokens_out if row.tokens_charged is None else row.tokens_charged
-        cost = Cost(1, tokens, None if row.dollars is None else Decimal(row.dollars))
+        cost = Cost(int(row.asked_with is None), tokens, None if row.dollars is None else Decimal(row.dollars))
         costs[row.campaign_id] = costs.get(row.campaign_id, Cost()) + cost
     return dict(sorted(costs.items()))

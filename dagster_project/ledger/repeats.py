@@ -339,12 +339,12 @@ def _started(write: Write, message_ids: Iterable[str]) -> dict[str, datetime]:
 def next_repeat(
     connection: sa.Connection, now: datetime, usable: Mapping[str, timedelta], source_pack: str | None
 ) -> datetime | None:
-    """When the first of those that could be repeated is due; None when there is none."""
+    """When the first of those that could be repeated is due, or was; None when there is none."""
     if not usable:
         return None
     rows = connection.execute(_in_doubt(source_pack).add_columns(messages.c.retry_at))
     due = [
-        max(row.retry_at or now, row.started_at + FIRST_PAUSE, row.lease_expires_at or now)
+        max(at for at in (row.retry_at, row.started_at + FIRST_PAUSE, row.lease_expires_at) if at is not None)
         for row in rows
         if (until := _until(row, usable)) is not None and until > now
     ]

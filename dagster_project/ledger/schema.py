@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import sqlalchemy as sa
 
-HEAD_REVISION = "0008"  # newest migration; opening a ledger at it does not need to load Alembic
+HEAD_REVISION = "0009"  # newest migration; opening a ledger at it does not need to load Alembic
 VERSION_TABLE = "ledger_revision"  # not Alembic's default name: another program's version table is no ledger
 
 metadata = sa.MetaData()
@@ -401,5 +401,6 @@ model_calls = sa.Table(
     sa.Column("role", sa.Text),  # writer | reviewer | policy; null: made by the writer, before there were roles
     sa.Column("input_hash", sa.Text),  # of what the model was shown
     sa.Column("tokens_charged", sa.BigInteger),  # those that were told, or the most that they can have been
+    sa.Column("asked_with", sa.Text),  # key of the question whose row has what their call cost; null: a call of its own
     sa.Index("model_calls_by_key", "key", "seq"),
 )

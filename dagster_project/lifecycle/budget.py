@@ -48,17 +48,29 @@ class Purse:
         self._run, self._campaigns = run, campaigns
         self._spent, self._spent_by = Cost(), defaultdict[str, Cost](Cost)
         self._aside, self._aside_by = Cost(), defaultdict[str, Cost](Cost)
+        self._promised, self._promised_by = Cost(), defaultdict[str, Cost](Cost)
 
     def set_aside(self, campaign_id: str, most: Cost) -> bool:
         """Whether so much more fits both limits; if it does, it is held until `settle`."""
         of_campaign = self._campaigns.get(campaign_id, Budget())
-        fits = self._run.admits(self._spent + self._aside + most) and of_campaign.admits(
-            self._spent_by[campaign_id] + self._aside_by[campaign_id] + most
+        held, held_by = self._aside + self._promised, self._aside_by[campaign_id] + self._promised_by[campaign_id]
+        fits = self._run.admits(self._spent + held + most) and of_campaign.admits(
+            self._spent_by[campaign_id] + held_by + most
         )
         if fits:
             self._aside += most
             self._aside_by[campaign_id] += most
         return fits
+
+    def promise(self, campaign_id: str, cost: Cost) -> None:
+        """So much is kept for what has to follow a call that was made, until `redeem`."""
+        self._promised += cost
+        self._promised_by[campaign_id] += cost
+
+    def redeem(self) -> None:
+        """What was promised may be spent: those that it was kept for come now."""
+        self._promised = Cost()
+        self._promised_by.clear()
 
     def settle(self, costs: Mapping[str, Cost]) -> None:
         """The calls that all this was set aside for have been made, at these costs by campaign."""

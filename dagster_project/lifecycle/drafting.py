@@ -18,7 +18,7 @@ from dagster_project.lifecycle.patterns import pattern_of
 from dagster_project.lifecycle.pipeline import Outcome, Standard, own_words, written
 from dagster_project.lifecycle.prompt_canary import Canary
 from dagster_project.lifecycle.redaction import Find, author_words, redacted_facts
-from dagster_project.lifecycle.roles.call import AT_ONCE, MALFORMED, OVER_LENGTH, Answer, Ask
+from dagster_project.lifecycle.roles.call import MALFORMED, OVER_LENGTH, TEXTS_AT_ONCE, Answer, Ask
 from dagster_project.lifecycle.roles.classes import Classes
 from dagster_project.lifecycle.roles.writer import CTA_ID, WriterRequest, WriterResult
 from dagster_project.lifecycle.template import (
@@ -374,7 +374,7 @@ def written_texts(
 
     def write(some: Mapping[str, WriterRequest], ask: Ask) -> Outcome:
         is_batch = model.batch_above is not None and len(some) > model.batch_above
-        at_once = len(some) if is_batch else AT_ONCE
+        at_once = len(some) if is_batch else TEXTS_AT_ONCE
         return written(some, ask, template_of=template_of, phrases=phrases, standard_of=standard_of, at_once=at_once)
 
     if model.canary:

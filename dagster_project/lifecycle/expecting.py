@@ -6,12 +6,14 @@ import dataclasses
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 
-from dagster_project.lifecycle.roles.call import Answer, Question, call_key
+from dagster_project.lifecycle.roles.call import Answer, Question, Role, call_key
 from dagster_project.lifecycle.roles.policy import POLICY_MAX_CHARS
 from dagster_project.lifecycle.roles.reviewer import REVIEW_MAX_CHARS
+from dagster_project.lifecycle.roles.together import bundled
 
 CHARS_PER_TOKEN = 4  # of English, to expect with; what a server counts differs by its tokenizer
 NOT_ASKED = "not_asked"
+_READERS: Mapping[Role, int] = {"reviewer": REVIEW_MAX_CHARS, "policy": POLICY_MAX_CHARS}
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -26,19 +28,24 @@ class Expected:
         return Expected(self.calls + other.calls, self.tokens_in + other.tokens_in, self.tokens_out + other.tokens_out)
 
 
-def expected(question: Question, prompts: Mapping[str, bytes]) -> Expected:
-    """About what one question takes that no answer is known to: of a text also its readers, if nobody objects."""
-    made = _of(question.role, question, question.most_chars, prompts)
-    if question.followers:
-        made += _of("reviewer", question, REVIEW_MAX_CHARS, prompts) + _of(
-            "policy", question, POLICY_MAX_CHARS, prompts
-        )
+def expected(
+    questions: Sequence[tuple[str, Question]], prompts: Mapping[str, bytes], texts_per_call: int
+) -> dict[str, Expected]:
+    """campaign_id -> about what these questions take that no answer is known to, each with its key: of a text also its readers, if
+    nobody objects."""
+    made: dict[str, Expected] = {}
+    readers = [
+        (f"{role}:{key}", dataclasses.replace(one, role=role, most_chars=most_chars))
+        for key, one in questions
+        if one.followers
+        for role, most_chars in _READERS.items()
+    ]
+    for bundle in bundled([*questions, *readers], texts_per_call):
+        asked = bundle.question
+        tokens_in = (len(prompts[asked.role].decode()) + len(asked.content)) // CHARS_PER_TOKEN
+        found = Expected(1, tokens_in, asked.most_chars // CHARS_PER_TOKEN)
+        made[asked.campaign_id] = made.get(asked.campaign_id, Expected()) + found
     return made
-
-
-def _of(role: str, question: Question, most_chars: int, prompts: Mapping[str, bytes]) -> Expected:
-    tokens_in = (len(prompts[role].decode()) + len(question.content)) // CHARS_PER_TOKEN
-    return Expected(1, tokens_in, most_chars // CHARS_PER_TOKEN)
 
 
 class Rehearsal:
@@ -49,18 +56,20 @@ class Rehearsal:
         known: Callable[[Sequence[str]], Mapping[str, Answer]],
         prompts: Mapping[str, bytes],
         settings: Mapping[str, object],
+        texts_per_call: int,
         missing: dict[str, Expected] | None = None,
     ) -> None:
         """`missing` is that of another rehearsal, to count into."""
         self._known, self._prompts, self._settings = known, prompts, settings
+        self._texts_per_call = texts_per_call
         self.missing = defaultdict[str, Expected](Expected) if missing is None else missing
 
     def ask(self, questions: Sequence[Question]) -> list[Answer]:
         keys = [call_key(one, self._prompts[one.role], self._settings) for one in questions]
         found = self._known(keys)
-        for key, question in zip(keys, questions, strict=True):
-            if key not in found:
-                self.missing[question.campaign_id] += expected(question, self._prompts)
+        new = {key: one for key, one in zip(keys, questions, strict=True) if key not in found}
+        for campaign_id, one in expected(list(new.items()), self._prompts, self._texts_per_call).items():
+            self.missing[campaign_id] += one
         return [
             dataclasses.replace(found.get(key, Answer(failure=NOT_ASKED)), prompt=self._prompts[question.role])
             for key, question in zip(keys, questions, strict=True)

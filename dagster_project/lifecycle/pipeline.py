@@ -16,7 +16,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dagster_project.lifecycle.guards.catalogue import findings
 from dagster_project.lifecycle.guards.reading import Grounds, Passage, Phrases, phrases_of
 from dagster_project.lifecycle.message import content_hash
-from dagster_project.lifecycle.roles.call import AT_ONCE, MALFORMED, OVER_LENGTH, Answer, Ask, Question
+from dagster_project.lifecycle.roles.call import MALFORMED, OVER_LENGTH, TEXTS_AT_ONCE, Answer, Ask, Question
 from dagster_project.lifecycle.roles.classes import CampaignClass
 from dagster_project.lifecycle.roles.policy import Objection, policy_question, read_objections
 from dagster_project.lifecycle.roles.reviewer import Score, read_scores, reviewer_question
@@ -82,11 +82,11 @@ def written(
     template_of: Callable[[str, str], Template],
     phrases: Mapping[str, Phrases],
     standard_of: Callable[[str], Standard],
-    at_once: int = AT_ONCE,
+    at_once: int = TEXTS_AT_ONCE,
 ) -> Outcome:
-    """The text of each pattern, one call per pattern and role, and as many again where it is repaired.
+    """The text of each pattern, written and read by each role once, and again where it is repaired.
 
-    A few patterns, `at_once`, go through all steps before the next begin: a budget that runs out leaves few texts without their review.
+    A few patterns, `at_once`, go through all steps before the next begin: a run that ends by its clock leaves few texts without their review.
     """
     results: dict[str, WriterResult] = {}
     answers: list[Answer] = []
@@ -98,7 +98,12 @@ def written(
         answers.extend(told)
         return told
 
-    keys = sorted(requests)  # the order of calls must not depend on the order of rows
+    def place(key: str) -> tuple[str, ...]:
+        """Never by the order of rows; alike texts stand together, for their readers may get several at once."""
+        one = requests[key]
+        return (one.campaign_id, one.variant, one.locale, one.template_version, key)
+
+    keys = sorted(requests, key=place)
     for first in range(0, len(keys), at_once):
         asked = {key: requests[key] for key in keys[first : first + at_once]}
         for attempt in range(1 + REPAIRS):

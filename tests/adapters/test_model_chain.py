@@ -8,7 +8,8 @@ import socket
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from decimal import Decimal
 from pathlib import Path
 
@@ -25,12 +26,13 @@ from dagster_project.lifecycle.drafting import Batch, Model, draft_all
 from dagster_project.lifecycle.errors import InputError
 from dagster_project.lifecycle.message import Mode, PlannedMessage, content_hash
 from dagster_project.lifecycle.roles.call import Answer, Ask, Question, Role
+from dagster_project.lifecycle.roles.reviewer import reviewer_question
 from dagster_project.lifecycle.roles.writer import WriterRequest, writer_question
 from dagster_project.lifecycle.template import SlotSpec
 from dagster_project.settings import Settings
 from tests.contented import Policy
 from tests.http_server import PromptServer
-from tests.model_server import PATH, as_json, by_role, completion, objections, saying, scores
+from tests.model_server import PATH, as_json, by_role, completion, objections, read, saying, scores, shown
 from tests.shipped import shipped_templates
 
 ROOT = Path(__file__).parents[2]
@@ -68,14 +70,20 @@ def server() -> Iterator[HTTPServer]:
 
 
 def chain_for(
-    base_url: str | None, budget: Budget | None = None, models: str = "small", campaign: Budget | None = None
+    base_url: str | None,
+    budget: Budget | None = None,
+    models: str = "small",
+    campaign: Budget | None = None,
+    texts_per_call: int = 1,
 ) -> ModelChain | None:
     return open_models(
         key=SecretStr("k") if base_url else None,
         base_url=base_url,
         names=models.split(","),
         prompts=load_prompts(PROMPTS),
-        limits=Limits(budget or Budget(), {"winback": campaign} if campaign else {}, TIMEOUT_SECONDS, 60.0),
+        limits=Limits(
+            budget or Budget(), {"winback": campaign} if campaign else {}, TIMEOUT_SECONDS, 60.0, texts_per_call
+        ),
         spent={},
     )
 
@@ -711,6 +719,116 @@ def test_a_slow_server_is_asked_no_longer_than_a_run_may_last(server: HTTPServer
     assert time.perf_counter() - started < 3
     assert results[0].failure is None
     assert results[-1].failure in ("out_of_time", "timeout"), "the last call may be cut short"
+
+
+def reviewed(numbers: Sequence[int], quoted: Mapping[str, str] | None = None) -> list[Question]:
+    """Questions to the reviewer about one text each; the number is a fact."""
+    asked = (dataclasses.replace(request(number), quoted=quoted or {}) for number in numbers)
+    return [reviewer_question(one, ANSWER) for one in asked]
+
+
+def by_weeks(said: dict) -> dict:
+    """A reviewer whose score of clarity is the number of weeks."""
+    return scores(clarity=int(said["facts"]["weeks_away"]))
+
+
+def clarity(answer: Answer) -> int:
+    assert answer.content is not None, answer.failure
+    return answer.content["clarity"]["score"]
+
+
+def test_readers_are_given_several_texts_at_once_and_each_has_its_own_scores(server: HTTPServer) -> None:
+    """Five texts in two calls, every call paid for once; one with words of users goes alone."""
+    server.expect_request(PATH, method="POST").respond_with_handler(read(by_weeks))
+    recorded: list[tuple[str, Question, Answer]] = []
+    asked = Asking(chain_for(server.url_for("/v1"), texts_per_call=3), recorded.extend)
+    told = asked.ask(reviewed([5, 4, 3, 2, 1]))
+
+    assert [clarity(one) for one in told] == [5, 4, 3, 2, 1]
+    assert [len(shown(one)) for one, _ in server.log] in ([3, 2], [2, 3])
+    assert len(recorded) == 5
+    assert sum(answer.cost.calls for _, _, answer in recorded) == 2
+    assert sum(answer.tokens_out or 0 for _, _, answer in recorded) == 2 * 30
+    server.clear_log()
+    told = asked.ask(reviewed([3, 1], {"ticket": "cannot sign in"}))
+    assert [clarity(one) for one in told] == [3, 1]
+    assert [len(shown(one)) for one, _ in server.log] == [1, 1]
+
+
+SHARED_BROKEN: dict[str, Callable[[Request], Response]] = {
+    "malformed": saying({"text_1": scores()}),
+    "over_length": as_json(completion('{"text_1"', finish="length")),
+    "refused": as_json(completion(None, refusal="No.")),
+}
+
+
+@pytest.mark.parametrize("failure", SHARED_BROKEN)
+def test_where_a_model_cannot_read_several_it_is_given_each_alone(server: HTTPServer, failure: str) -> None:
+    """However many such calls fail: they don't count against it, for each text is asked about again. Every call is on record."""
+
+    def handle(received: Request) -> Response:
+        return SHARED_BROKEN[failure](received) if len(shown(received)) > 1 else read(by_weeks)(received)
+
+    server.expect_request(PATH, method="POST").respond_with_handler(handle)
+    recorded: list[tuple[str, Question, Answer]] = []
+    numbers = [1, 2, 3, 4, 5] * 2 + [1, 2]
+    variants = [dataclasses.replace(one, scope=(str(place // 3),)) for place, one in enumerate(reviewed(numbers))]
+    told = Asking(chain_for(server.url_for("/v1"), texts_per_call=3), recorded.extend).ask(variants)
+
+    assert [clarity(one) for one in told] == numbers
+    assert len(server.log) == sum(answer.cost.calls for _, _, answer in recorded) == 4 + 12
+    assert Counter(answer.failure for _, _, answer in recorded) == {failure: 12, None: 12}
+
+
+def test_a_shared_call_that_takes_too_long_is_made_for_each_alone(server: HTTPServer) -> None:
+    """The time is lost, the scores are not."""
+
+    def handle(received: Request) -> Response:
+        return slow(received) if len(shown(received)) > 1 else read(by_weeks)(received)
+
+    server.expect_request(PATH, method="POST").respond_with_handler(handle)
+    told = Asking(chain_for(server.url_for("/v1"), texts_per_call=3)).ask(reviewed([3, 2]))
+
+    assert [clarity(one) for one in told] == [3, 2]
+
+
+def test_a_shared_call_over_the_budget_gives_way_to_the_calls_that_fit(server: HTTPServer) -> None:
+    """A call about one text may take 4,171 tokens, about three 5,914: with 4,500 the first is read."""
+    server.expect_request(PATH, method="POST").respond_with_handler(read(by_weeks))
+    chain = chain_for(server.url_for("/v1"), Budget(tokens=4_500), texts_per_call=3)
+    told = Asking(chain).ask(reviewed([3, 2, 1]))
+
+    assert [one.failure for one in told] == [None, "over_budget", "over_budget"]
+    assert [len(shown(one)) for one, _ in server.log] == [1]
+
+
+@pytest.mark.slow
+def test_a_dead_server_is_not_asked_again_about_each_text(server: HTTPServer) -> None:
+    """Three failures, whatever they were about."""
+    server.expect_request(PATH, method="POST").respond_with_handler(as_json({"error": {}}, 500))
+    told = Asking(chain_for(server.url_for("/v1"), texts_per_call=3)).ask(reviewed(list(range(12))))
+
+    assert {one.failure for one in told} == {"server_error"}
+    assert len(server.log) == 3
+
+
+def test_readers_find_their_money_still_there(server: HTTPServer) -> None:
+    """However many texts are written before the first is read: none is left unread for want of calls, whatever the limit."""
+
+    def handle(received: Request) -> Response:
+        return by_role(saying(ANSWER))(received)
+
+    server.expect_request(PATH, method="POST").respond_with_handler(handle)
+    for limit in (0, 2, 3, 7, 20):
+        server.clear_log()
+        asked = Asking(chain_for(server.url_for("/v1"), Budget(calls=limit)))
+        texts = asked.ask([writer_question(request(number)) for number in range(9)])
+        written = [number for number, one in enumerate(texts) if one.failure is None]
+        read_by_all = asked.ask([*reviewed(written), *reviewed([number + 100 for number in written])])
+
+        assert len(written) == limit // 3
+        assert {one.failure for one in read_by_all} <= {None}
+        assert len(server.log) == 3 * len(written)
 
 
 ROLES: tuple[Role, ...] = ("writer", "reviewer", "policy")

@@ -66,9 +66,26 @@ def test_a_run_knows_what_it_has_spent(world: World) -> None:
     assert world.ledger.spent("run-3") == {}
 
 
+def test_a_shared_call_is_counted_once_and_answers_each_question(world: World) -> None:
+    """The row of the first has its cost; the others name it, and their answers are found like any."""
+    free = dataclasses.replace(
+        ANSWER, content={"opening": "B"}, cost=Cost(), tokens_in=0, tokens_out=0, asked_with="k1"
+    )
+    world.ledger.record_calls("run-1", [("k1", QUESTION, ANSWER), ("k2", QUESTION, free)])
+
+    assert world.ledger.spent("run-1") == {"winback": ANSWER.cost}
+    assert {key: one.content for key, one in world.ledger.answers(["k1", "k2"]).items()} == {
+        "k1": ANSWER.content,
+        "k2": {"opening": "B"},
+    }
+    assert world.ledger.verify()["ok"]
+    world.doctor("UPDATE model_calls SET asked_with = NULL WHERE key = 'k2'")
+    assert "model call (event" in str(world.ledger.verify()), "it would be counted twice"
+
+
 CHANGES = [
     ("answer", '{"opening":"Free!"}'), ("dollars", "0"), ("model", "m-2"), ("tokens_in", 1), ("role", "writer"), ("role", None),
-    ("input_hash", "0"), ("tokens_charged", 1),
+    ("input_hash", "0"), ("tokens_charged", 1), ("asked_with", "k0"),
 ]  # fmt: skip
 
 
@@ -93,7 +110,7 @@ def test_a_ledger_from_before_there_were_roles_keeps_its_calls(world: World, mon
     monkeypatch.setattr(calls, "call_fields", lambda row: call_fields({**row, "role": None}))
     world.ledger.record_calls("run-1", [("k1", QUESTION, ANSWER)])
     monkeypatch.undo()
-    for column in ("role", "input_hash", "tokens_charged"):
+    for column in ("role", "input_hash", "tokens_charged", "asked_with"):
         world.doctor(f"ALTER TABLE model_calls DROP COLUMN {column}")
     world.doctor("ALTER TABLE model_calls RENAME COLUMN answer TO slots")
     world.doctor("DROP INDEX drafts_by_trial")

@@ -124,7 +124,7 @@ def counted(case: Case, policy: ReviewedPolicy, batch: Batch, patterns: int, hea
     scores = {name: Counter[int]() for name in RUBRICS}
     for question, answer in heard:
         by_role[question.role] = by_role.get(question.role, Spent()) + Spent(
-            1, answer.tokens_in, answer.tokens_out, answer.cost.dollars, answer.seconds
+            answer.cost.calls, answer.tokens_in, answer.tokens_out, answer.cost.dollars, answer.seconds
         )
         if question.role == "reviewer" and answer.content is not None and (read := read_scores(answer.content)):
             for name, one in read.items():

@@ -15,6 +15,9 @@ from dagster_project.lifecycle.message import content_hash
 Role = Literal["writer", "reviewer", "policy"]
 
 AT_ONCE = 3  # calls: a server that fails is asked no more than this before it is given up
+TEXTS_AT_ONCE = (
+    9  # on their way from writer to readers: three waves of calls to write them, and enough to be read by threes
+)
 OVER_BUDGET = "over_budget"
 OUT_OF_TIME = "out_of_time"
 BATCH_LATE = "batch_late"  # it went with a batch that wasn't done in time, and there were too many to be asked again
@@ -36,6 +39,8 @@ class Question:
     most_chars: int  # of the answer's words
     followers: int = 0  # calls without which the answer is worth nothing: they are set aside with it
     scope: tuple[str, ...] = ()  # what else its answer depends on, though the model isn't told: the template's version
+    has_users_words: bool = False  # redacted, and still nobody's but theirs
+    texts: int = 1  # that it is about: several only in a call that they share, see `together`
 
     @property
     def schema(self) -> str:
@@ -61,6 +66,7 @@ class Answer:
     cost: Cost = dataclasses.field(default_factory=Cost)  # where the server didn't say: the most that it can have been
     seconds: float = 0.0
     was_called: bool = False  # False: the breaker was open, the budget spent, or the answer known
+    asked_with: str | None = None  # key of the question that paid for a call that both shared
 
 
 Ask = Callable[[Sequence[Question]], Sequence[Answer]]  # answers in the order of the questions

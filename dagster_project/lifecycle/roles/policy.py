@@ -36,6 +36,7 @@ def policy_question(request: WriterRequest, slots: Mapping[str, str], rules: Seq
         form=_FORM,
         most_chars=POLICY_MAX_CHARS,
         scope=(request.variant, request.template_version),
+        has_users_words=bool(request.quoted),
     )
 
 

@@ -39,6 +39,7 @@ def reviewer_question(request: WriterRequest, slots: Mapping[str, str]) -> Quest
         form=_FORM,
         most_chars=REVIEW_MAX_CHARS,
         scope=(request.variant, request.template_version),
+        has_users_words=bool(request.quoted),
     )
 
 
@@ -64,7 +65,7 @@ _SCORE = create_model(
     "Score",
     __config__=_STRICT,
     score=(Literal[1, 2, 3, 4, 5], Field(description="1 bad, 5 good.")),
-    why=(str, Field(description=f"One sentence, at most {WHY_MAX_CHARS} characters.")),
+    why=(str, Field(description=f'One sentence, at most {WHY_MAX_CHARS} characters; "" for a 5.')),
 )
 _FIELDS: dict[str, Any] = {name: (_SCORE, Field(description=sentence)) for name, sentence in RUBRICS.items()}
 _FORM: type[BaseModel] = create_model("Scores", __config__=_STRICT, **_FIELDS)

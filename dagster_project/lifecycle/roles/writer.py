@@ -13,9 +13,9 @@ from dagster_project.lifecycle.guards.reading import Finding
 from dagster_project.lifecycle.knowledge import NOTHING, Consulted
 from dagster_project.lifecycle.message import content_hash
 from dagster_project.lifecycle.roles.call import Question
+from dagster_project.lifecycle.roles.together import READERS
 from dagster_project.lifecycle.template import SlotSpec, display
 
-READERS = 2  # of each text: reviewer and policy enforcer
 CTA_ID = "cta_id"  # in a letter's answer, beside its slots
 
 
@@ -136,8 +136,9 @@ def writer_question(request: WriterRequest) -> Question:
         content=as_json(shown(request) | {"slots": slots} | again),
         form=_form(request),
         most_chars=sum(slot.max_chars for slot in request.slots.values()),
-        followers=READERS,
+        followers=len(READERS),
         scope=(request.variant, request.template_version),
+        has_users_words=bool(request.quoted),
     )
 
 
