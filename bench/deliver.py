@@ -22,7 +22,11 @@ from typing import Annotated, Any, Literal
 
 import typer
 
-from bench import cases, machine, report, results, sinks
+from bench import cases, machine, report, results
+from bench.own_sink import OwnSink
+from bench.postfix import SOURCE_SESSIONS, MissingError, Postfix, find_postfix, smtp_sink, smtp_source
+from bench.servers import LOOPBACK, Server
+from bench.slow_way import SlowWay, make_certificate
 
 RTT_MS = 20.0
 REFUSE_EVERY = 20  # 5 %
@@ -46,7 +50,7 @@ class Plan:
 
 PLANS: Mapping[str, Plan] = {
     "prepare": Plan("plan, render, draft, route, release (one process)", "prepare"),
-    results.ANCHOR: Plan(f"smtp-source, {sinks.SOURCE_SESSIONS} sessions", "smtp_source"),
+    results.ANCHOR: Plan(f"smtp-source, {SOURCE_SESSIONS} sessions", "smtp_source"),
     "transport": Plan("transport alone, prebuilt mails, no ledger", "transport"),
     "transport_own_sinks": Plan("transport alone, a sink for each worker", "transport", has_own_sinks=True),
     "rsa": Plan("build + RSA-2048 + ledger + send", "deliver", ledger="messages", key="rsa"),
@@ -77,7 +81,7 @@ class Run:
     folder: Path
     sizes: Mapping[str, int]
     workers: int
-    postfix: sinks.Postfix | None  # None: the sink of our own, and no smtp-source
+    postfix: Postfix | None  # None: the sink of our own, and no smtp-source
     refuse_at: str
     keys: Mapping[str, Path]
     certificate: Path
@@ -97,7 +101,7 @@ class Run:
                 home=str(home),
                 messages=count,
                 workers=1 if plan.is_alone else self.workers,
-                smtp_url=f"smtp://{sinks.LOOPBACK}:{ports[0]}?starttls={'required' if plan.is_remote else 'never'}",
+                smtp_url=f"smtp://{LOOPBACK}:{ports[0]}?starttls={'required' if plan.is_remote else 'never'}",
                 ports=tuple(ports[1:]),
                 keys=f"bench={key}" if key and plan.kind != "naive" else key,
                 trust=str(self.certificate) if plan.is_remote else "",
@@ -105,7 +109,7 @@ class Run:
             figures = cases.in_a_process(plan.kind, order)
             if sink is not None:
                 figures["sink_cpu_us"] = sink.cpu_seconds() / count * 1e6
-            if isinstance(sink, sinks.Ours):
+            if isinstance(sink, OwnSink):
                 figures["sink"] = sink.counts()
         _check(name, plan, count, figures)
         return figures
@@ -113,8 +117,8 @@ class Run:
     def _source(self, count: int) -> dict[str, Any]:
         if self.postfix is None:
             return {"skipped": "it needs Debian's postfix package"}
-        with sinks.smtp_sink(self.postfix) as sink:
-            seconds = sinks.smtp_source(self.postfix, sink.port, count, self.octets)
+        with smtp_sink(self.postfix) as sink:
+            seconds = smtp_source(self.postfix, sink.port, count, self.octets)
             return {"messages": count, "seconds": seconds, "sink_cpu_us": sink.cpu_seconds() / count * 1e6}
 
     @contextlib.contextmanager
@@ -137,8 +141,8 @@ class Run:
             if plan.kind in ("prepare", "micro"):
                 yield None, 0
             elif plan.is_remote:
-                sink = stack.enter_context(sinks.own_sink(REFUSE_EVERY, self.refuse_at))
-                yield sink, stack.enter_context(sinks.slow_way(sink.port, RTT_MS, self.certificate)).port
+                sink = stack.enter_context(OwnSink(REFUSE_EVERY, self.refuse_at))
+                yield sink, stack.enter_context(SlowWay(sink.port, RTT_MS, self.certificate)).port
             elif plan.has_own_sinks:
                 ports = [stack.enter_context(self._plain_sink()).port for _ in range(self.workers)]
                 yield None, ports[0], *ports
@@ -146,8 +150,8 @@ class Run:
                 sink = stack.enter_context(self._plain_sink())
                 yield sink, sink.port
 
-    def _plain_sink(self) -> contextlib.AbstractContextManager[sinks.Server]:
-        return sinks.smtp_sink(self.postfix) if self.postfix else sinks.own_sink()
+    def _plain_sink(self) -> contextlib.AbstractContextManager[Server]:
+        return smtp_sink(self.postfix) if self.postfix else OwnSink()
 
     def prepared(self, size: str) -> Path:
         """The folder with the released ledger of this size."""
@@ -202,8 +206,8 @@ def measure(
     if free < needed:
         raise SystemExit(f"{folder}: found {free / 2**30:.1f} GiB free, allowed: {needed / 2**30:.1f} or more")
     try:
-        postfix = sinks.find_postfix(folder) if sink == "postfix" else None
-    except sinks.MissingError as missing:
+        postfix = find_postfix(folder) if sink == "postfix" else None
+    except MissingError as missing:
         raise SystemExit(f"{missing}; without it: --sink own, which has no smtp-source to compare with") from None
     run = Run(
         folder,
@@ -212,7 +216,7 @@ def measure(
         postfix,
         refuse_at,
         {kind: mails.make_key(kind, folder) for kind in ("rsa", "ed25519")},
-        sinks.make_certificate(folder),
+        make_certificate(folder),
         mails.mean_octets(),
     )
     described = machine.describe(folder)

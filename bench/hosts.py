@@ -21,7 +21,8 @@ from typing import Annotated, Any
 import psycopg
 import typer
 
-from bench import cases, machine, results, sinks
+from bench import cases, machine, results
+from bench.own_sink import OwnSink
 from tests.hosts import Host, network
 from tests.hosts import MissingError as NoHostsError
 from tests.postgresql import MissingError as NoPostgreSQLError
@@ -131,7 +132,7 @@ class Stage:
     def run(self, plan: Plan, messages: int, workers: int) -> dict[str, Any]:
         """The figures of one case; `seconds` and `loop_seconds` are those of the slower host."""
         hosts = self.hosts[: plan.hosts]
-        with sinks.own_sink(address=self.address) as sink, ThreadPoolExecutor(len(hosts)) as pool:
+        with OwnSink(address=self.address) as sink, ThreadPoolExecutor(len(hosts)) as pool:
             order = cases.Order(
                 home="",
                 messages=messages,

@@ -21,7 +21,7 @@ from dagster_project.lifecycle.campaign import LegalBasis, Locales, MessageType
 from dagster_project.lifecycle.drafting import Batch, draft_all
 from dagster_project.lifecycle.links import unsubscribe_url
 from dagster_project.lifecycle.message import Draft, Mode, PlannedMessage
-from dagster_project.lifecycle.mime import Built, build
+from dagster_project.lifecycle.mime import Built
 from dagster_project.lifecycle.template import Context, FactSpec
 from dagster_project.settings import PROJECT_ROOT
 
@@ -153,17 +153,8 @@ def stand_in(message: PlannedMessage, octets: int) -> Draft:
 
 
 def built(message: PlannedMessage, draft: Draft) -> Built:
-    return build(
-        message.message_id,
-        sender=SENDER,
-        to_address=message.email,
-        subject=draft.subject,
-        html=draft.html,
-        text=draft.text,
-        unsubscribe_url=draft.unsubscribe_url,
-        date=AS_OF,
-        sending_domain=DOMAIN,
-    )
+    """The mail as a worker builds it, unsigned."""
+    return letterhead().signed(draft, message.email, AS_OF)
 
 
 def prebuilt(count: int) -> list[Built]:

@@ -7,6 +7,7 @@ import dataclasses
 import time
 from collections.abc import Iterable, Iterator
 from datetime import datetime
+from functools import cached_property
 from types import TracebackType
 from typing import Any, Self
 
@@ -15,6 +16,7 @@ from dagster_project.adapters.channels.base import Channel, Receipt
 from dagster_project.adapters.letterhead import Letterhead
 from dagster_project.home import Home
 from dagster_project.lifecycle.mime import Built
+from dagster_project.mailing import Mailing
 from dagster_project.settings import Settings
 
 
@@ -31,10 +33,9 @@ class WatchedHome(Home):
     def channel(self, as_of: datetime, ledger: Any = None) -> Channel:
         return _WatchedChannel(super().channel(as_of, ledger), self.stopwatch)
 
-    def letterhead(self, as_of: datetime) -> Letterhead:
-        plain = super().letterhead(as_of)
-        values = {field.name: getattr(plain, field.name) for field in dataclasses.fields(plain)}
-        return _WatchedLetterhead(self.stopwatch, **values)
+    @cached_property
+    def mailing(self) -> Mailing:
+        return _WatchedMailing(self.settings, self.stopwatch)
 
 
 class _WatchedLedger:
@@ -69,6 +70,17 @@ class _WatchedLedger:
 
         setattr(self, name, timed)
         return timed
+
+
+class _WatchedMailing(Mailing):
+    def __init__(self, settings: Settings, stopwatch: Stopwatch) -> None:
+        super().__init__(settings)
+        self._stopwatch = stopwatch
+
+    def letterhead(self, as_of: datetime) -> Letterhead:
+        plain = super().letterhead(as_of)
+        values = {field.name: getattr(plain, field.name) for field in dataclasses.fields(plain)}
+        return _WatchedLetterhead(self._stopwatch, **values)
 
 
 class _WatchedLetterhead(Letterhead):

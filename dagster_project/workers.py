@@ -100,7 +100,7 @@ def _work(job: Job, home: Home, tell: Callable[[Counts], None], is_orphaned: Cal
                 counts = deliver(
                     ledger,
                     channel,
-                    home.letterhead(as_of),
+                    home.mailing.letterhead(as_of),
                     worker=worker_name(channel.name, job.run_id, socket.gethostname(), os.getpid()),
                     clock=utc_now,
                     source_pack=job.source_pack,

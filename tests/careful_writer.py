@@ -13,7 +13,7 @@ from typing import Any
 import yaml
 from werkzeug import Request, Response
 
-from tests.model_server import PLEASED, SILENT, role_of, saying
+from tests.model_server import PLEASED, SILENT, WELL, role_of, saying
 
 DATA = Path(__file__).parent / "data"
 TEXTS: Mapping[str, Mapping[str, list[list[str]]]] = yaml.safe_load((DATA / "clean_drafts.yml").read_text("utf-8"))
@@ -49,8 +49,26 @@ class Careful:
             {name: text[SLOTS[campaign].index(name)] for name in said["slots"]}
             for text in TEXTS[said["locale"]][campaign]
         ]
+        texts = [{name: _inflected(words, said.get("forms", {})) for name, words in text.items()} for text in texts]
         fitting = [text for text in texts if all(_fits(text[name], slot) for name, slot in said["slots"].items())]
+        if not fitting:  # a fact that all of them name has no value
+            return dict.fromkeys(said["slots"], WELL[said["locale"]])
         return fitting[number % len(fitting)]
+
+
+FORMS = {  # token -> the noun beside it as the texts have it -> plural category -> the noun
+    "{{weeks_away}}": {"أسابيع": {"many": "أسبوعًا"}, "أسبوعًا": {"few": "أسابيع"}},
+    "{{days_since_last_seen}}": {"يومًا": {"few": "أيام"}},
+    "{{setup_steps_done}}": {"étapes": {"one": "étape"}},
+}
+
+
+def _inflected(words: str, forms: Mapping[str, str]) -> str:
+    """With each counted noun in the form that its number asks for."""
+    for token, form in forms.items():
+        for noun, others in FORMS.get(token, {}).items():
+            words = words.replace(f"{token} {noun}", f"{token} {others.get(form, noun)}")
+    return words
 
 
 def _fits(words: str, slot: Mapping[str, Any]) -> bool:
@@ -61,6 +79,7 @@ def _fits(words: str, slot: Mapping[str, Any]) -> bool:
 def _letter(letter: Mapping[str, Any], said: Mapping[str, Any]) -> dict[str, str]:
     """The one letter of this campaign and language; its preheader is its subject too, where a token of the subject has no value."""
     words = {name: letter.get(name) or _paragraph(letter["paragraphs"], name) for name in said["slots"]}
+    words = {name: _inflected(text, said.get("forms", {})) for name, text in words.items()}
     if not _fits(words["subject"], said["slots"]["subject"]):
         words["subject"] = letter["preheader"].rstrip(".。")
     return words | {"cta_id": next(iter(said["ctas"]))}

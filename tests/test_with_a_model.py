@@ -18,8 +18,9 @@ from werkzeug import Request, Response
 from dagster_project.commands.plan import plan
 from dagster_project.commands.run import Report
 from dagster_project.home import Home
+from tests.careful_writer import Careful
 from tests.http_server import PromptServer
-from tests.model_server import PLEASED, SILENT, WELL, as_json, role_of, shown
+from tests.model_server import PATH, PLEASED, SILENT, WELL, as_json, role_of, shown
 
 pytestmark = pytest.mark.slow
 
@@ -71,9 +72,14 @@ def well_in(locale: str) -> Write:
 
 
 @pytest.fixture
-def model() -> Iterator[Model]:
-    with PromptServer(host="127.0.0.1") as server:
-        yield Model(server)
+def server() -> Iterator[HTTPServer]:
+    with PromptServer(host="127.0.0.1") as running:
+        yield running
+
+
+@pytest.fixture
+def model(server: HTTPServer) -> Model:
+    return Model(server)
 
 
 def assisted(home: Home, locales: Collection[str] = tuple(WELL)) -> dict[str, tuple[str, str | None]]:
@@ -138,6 +144,52 @@ def test_a_model_writes_for_everyone_of_a_pattern_and_is_not_asked_twice(
     new = len(model.received) - calls
     assert new == report.model["calls"] < planned["calls"] / 2, "what was known was not asked"
     assert plan(home, MORNING + timedelta(hours=1))["calls"] == 0
+
+
+MODES = {  # campaign -> how its mails are made, and which of them a person sees first
+    "welcome": ("assisted", "none"),
+    "feature_next": ("assisted", "sample:0.3"),
+    "winback": ("assisted", "risk"),
+    "trial_ending": ("assisted", "all"),
+    "setup_stalled": ("autonomous", "risk"),
+    "churn_risk": ("autonomous", "all"),
+}
+
+
+def test_every_mode_and_review_goes_its_way_in_every_language(
+    make_home: Callable[..., Home], tick: Tick, project: Path, server: HTTPServer
+) -> None:
+    """A careful writer in six languages: each text is taken, each draft goes where its review says, and each mail is whole: its own
+    language, no token, no empty paragraph."""
+    for campaign, (mode, review) in MODES.items():
+        policy = project / "dbt_project/models/intermediate/score/triggers" / f"int_triggers__{campaign}.yml"
+        text = re.sub(r"(?m)^( +mode:) \S+", rf"\1 {mode}", policy.read_text())
+        policy.write_text(re.sub(r"(?m)^( +review:) \S+", rf"\1 {review}", text))
+    home = make_home(project=project, openai_base_url=server.url_for("/v1"), openai_api_key="k")
+    titles = {policy.title: name for name, policy in home.policies.items()}
+    server.expect_request(PATH, method="POST").respond_with_handler(Careful(titles))
+    report = tick(home, MORNING)
+    with home.ledger() as ledger:
+        drafts = ledger.drafts(states=None)
+        routes = {
+            one.message_id: one.route_reason for one in ledger.reviews([message.message_id for message, _ in drafts])
+        }
+
+    assert report.error is None
+    assert {draft.locale for _, draft in drafts} == set(WELL)
+    seen: dict[str, set[str | None]] = {}
+    for message, draft in drafts:
+        mode, review = MODES.get(message.campaign_id, ("template", ""))
+        assert (draft.mode, draft.mode_asked, draft.fallback_reason) == (mode, mode, None), message.campaign_id
+        words = f"{draft.subject}\n{draft.preheader}\n{draft.text}"
+        assert not re.search(r"\{\{|\}\}|\[\[|\u2068|None|\n\n\n", words), words
+        assert "<p></p>" not in draft.html
+        assert f'lang="{draft.locale}"' in draft.html
+        seen.setdefault(review, set()).add(routes[message.message_id])
+    assert seen["none"] == {"review_none"}
+    assert seen["sample:0.3"] == {"sampled", "not_sampled"}
+    assert seen["risk"] == {"no_risk"}
+    assert seen["all"] == {"review_all"}
 
 
 ATTACKS: dict[str, tuple[Write, str]] = {

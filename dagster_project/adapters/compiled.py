@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping
 
+from markupsafe import Markup, escape
+
 from dagster_project.adapters.expressions import (
     Expression,
     call_to_actions,
@@ -14,6 +16,7 @@ from dagster_project.adapters.expressions import (
 )
 from dagster_project.adapters.markup import BODY_MARK, check_structure, compile_html, without_jinja
 from dagster_project.lifecycle.errors import InputError
+from dagster_project.lifecycle.formats import ISOLATES, is_right_to_left, without_isolates
 from dagster_project.lifecycle.message import content_hash
 from dagster_project.lifecycle.template import CONTEXT_NAMES, Context, Part, Rendered, TemplateSpec, prepare_facts
 from dagster_project.lifecycle.translation import SOURCE, Language
@@ -121,18 +124,24 @@ class CompiledTemplate:
             "unsubscribe_url": context.unsubscribe_url,
             "why": self.spec.why,
             "cta": self._cta,
-            "slots": {**self._no_slots, **slots} if slots else self._no_slots,
+            "slots": self._no_slots,
         }
+        if slots:
+            values["slots"] = {**self._no_slots, **{name: without_isolates(text) for name, text in slots.items()}}
         # No value holds a line break, so the two lines of the file are two lines here.
         subject, _, preheader = self._header.render(values).partition("\n")
         subject = values["subject"] = " ".join(subject.split())
         preheader = values["preheader"] = " ".join(preheader.split())
-        return Rendered(
-            subject=subject,
-            preheader=preheader,
-            html=self._html.render(values),
-            text=_tidy(self._text.render(values)),
-        )
+        text = _tidy(self._text.render(values))
+        if slots and is_right_to_left(self.language.locale):
+            values["slots"] = {**self._no_slots, **{name: _isolating(words) for name, words in slots.items()}}
+        return Rendered(subject=subject, preheader=preheader, html=self._html.render(values), text=text)
+
+
+def _isolating(words: str) -> Markup:
+    """What a model wrote, for HTML: each value of it in a <bdi>, as `translation.isolated` has the template's own words."""
+    before, after = ISOLATES
+    return Markup(str(escape(words)).replace(before, "<bdi>").replace(after, "</bdi>"))  # noqa: S704  escaped before
 
 
 def _into_layout(layout: str, body: str, file: str) -> str:

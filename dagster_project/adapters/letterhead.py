@@ -48,11 +48,17 @@ class Letterhead:
 
     def mail(self, claim: Claim, now: datetime) -> Built:
         """The bytes of one claimed message. BuildError when they could be read otherwise than meant, or break a rule."""
-        draft = claim.draft
+        built = self.signed(claim.draft, claim.message.email, now)
+        if findings := self.look(built.raw, claim.draft):
+            raise BuildError(f"lint_{findings[0].code}", "; ".join(finding.sentence for finding in findings))
+        return built
+
+    def signed(self, draft: Draft, to_address: str, now: datetime) -> Built:
+        """The bytes of a draft, which nobody has looked at yet. BuildError when they could be read otherwise than meant."""
         built = build(
-            claim.message.message_id,
+            draft.message_id,
             sender=self.sender,
-            to_address=claim.message.email,
+            to_address=to_address,
             subject=draft.subject,
             html=draft.html,
             text=draft.text,
@@ -60,7 +66,4 @@ class Letterhead:
             date=self.as_of,
             sending_domain=self.sending_domain,
         )
-        raw = signed(built.raw, self.keys, now) if self.keys else built.raw
-        if findings := self.look(raw, draft):
-            raise BuildError(f"lint_{findings[0].code}", "; ".join(finding.sentence for finding in findings))
-        return dataclasses.replace(built, raw=raw)
+        return dataclasses.replace(built, raw=signed(built.raw, self.keys, now)) if self.keys else built

@@ -11,8 +11,11 @@ import pyarrow as pa
 from sqlglot import exp
 
 from dagster_project.adapters.warehouse import Connection, Warehouse, rows_of
+from dagster_project.lifecycle.cutting import EVERYTHING, PERSON, Cutter, Demand
+from dagster_project.lifecycle.people import PERSON_ID, People
 from dagster_project.lifecycle.reading import Probe
-from dagster_project.lifecycle.selects import EVERYTHING, PERSON, PERSON_ID, Demand, Selects, own
+from dagster_project.lifecycle.selects import Selects
+from dagster_project.lifecycle.sql_parts import own, tables
 from dagster_project.lifecycle.tracing import NOTHING_TRACED, Tracer
 
 MUCH = 50_000  # rows
@@ -78,6 +81,8 @@ class Slices:
         self.connection = connection
         self.selects = selects
         self.stored = {selects.same(node): name for node, name in stored.items()}
+        self._people = People(selects)
+        self._cutter = Cutter(selects, self._people)
         self._tracer = Tracer(selects)
         self._count = 0
         self._prefix = f"slice_{id(self)}_"
@@ -100,7 +105,7 @@ class Slices:
         """
         node = self.selects.same(node)
         demand = self._settled(node, demand)
-        if not self.selects.is_about_people(node):
+        if not self._people.is_about_people(node):
             demand = EVERYTHING  # one table serves all; who asked joins or filters by what it asked for
         known = self._made.setdefault((node, demand), [])
         for there, name in known:
@@ -129,7 +134,7 @@ class Slices:
         """A demand for people is one for their ids where the node has them."""
         if not any(column == PERSON for column, _ in demand):
             return demand
-        if PERSON_ID in self.selects.columns(node) and self.selects.is_personal(node, PERSON_ID):
+        if PERSON_ID in self.selects.columns(node) and self._people.is_personal(node, PERSON_ID):
             return frozenset((PERSON_ID if column == PERSON else column, allowed) for column, allowed in demand)
         return demand
 
@@ -140,8 +145,8 @@ class Slices:
             return self._cut(node, demand)
         if node not in self.selects.nodes:
             raise KeyError(node)
-        pushed = self.selects.push(node, demand, self.values)
-        if trace and self.selects.is_about_people(node) and (not demand or not pushed):
+        pushed = self._cutter.push(node, demand, self.values)
+        if trace and self._people.is_about_people(node) and (not demand or not pushed):
             return self._create(self._tracer.whole(node, self.table(node, demand), trace), is_much=True)
         needs: Mapping[str, frozenset[str]] = {}
         if trace:
@@ -150,7 +155,7 @@ class Slices:
             tree = self.selects.nodes[node].copy()
         nested = {id(table) for table in tree.find_all(exp.Table)} - {id(table) for table in own(tree, exp.Table)}
         is_much = False
-        for table in self.selects.tables(tree):
+        for table in tables(tree):
             alias = table.name if node in self.selects.branches else table.alias
             source = self.selects.same(table.name)
             part = (
@@ -187,7 +192,7 @@ class Slices:
                     waiting.append((model, frozenset(asked[model])))
         order = list(self.selects.nodes)  # as they were compiled: what a model reads stands before it
         for model in sorted(asked, key=order.index):
-            if self.selects.personal_column(model) == PERSON_ID:
+            if self._people.personal_column(model) == PERSON_ID:
                 self.table(model, demand, frozenset(asked[model]))
 
     def _create(self, sql: str, *, is_much: bool = False) -> str:

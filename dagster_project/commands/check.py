@@ -31,9 +31,7 @@ from dagster_project.lifecycle.inspection.reading import html_findings
 from dagster_project.lifecycle.inspection.specimen import told
 from dagster_project.lifecycle.lint.catalogue import Finding
 from dagster_project.lifecycle.message import Draft
-from dagster_project.lifecycle.mime import read_sender
 from dagster_project.lifecycle.mime_encoding import BuildError
-from dagster_project.lifecycle.template import Context
 from dagster_project.settings import Settings
 
 PEOPLE = "int_users_enriched"
@@ -196,7 +194,7 @@ def _translations(home: Home) -> tuple[int, list[str]]:
 def _mails(home: Home) -> tuple[int, list[str]]:
     """Each variant in each of its locales as it would leave under these settings: a mail that breaks a rule is cancelled for good.
     What the settings break is one line, and not one per template."""
-    home.preflight_letterhead()
+    home.mailing.preflight()
     variants = [(name, variant) for name, policy in home.policies.items() for variant in policy.variants]
     return len(variants), [line for name, variant in variants for line in _broken(home, name, variant)]
 
@@ -217,15 +215,14 @@ def _broken_in(home: Home, campaign_id: str, base: CompiledTemplate, locale: str
         template = base.in_locale(locale)
     except InputError:
         return []  # told with the templates
-    policy, sender = home.policies[campaign_id], read_sender(home.settings.sender)
-    link = None if policy.legal_basis == "transactional" else home.link_for_nobody
-    context = Context(sender.name or sender.address, home.settings.postal_address, policy.title, link)
+    context = home.mailing.context(home.policies[campaign_id])
+    link = context.unsubscribe_url
     lines: list[str] = []
     for facts in extremes(template.spec).values():
         try:
             words = dataclasses.asdict(template.render(facts, None, context))
             draft = Draft("probe", "template", "template", None, locale, **words, unsubscribe_url=link, recipe={})
-            lines += [_line(template, finding) for finding in home.findings(draft)]
+            lines += [_line(template, finding) for finding in home.mailing.findings(draft)]
             lines += told(template.name, html_findings(draft.html, locale))
         except BuildError as error:
             lines.append(f"{template.name}: found {error}, allowed: a mail that can be built")

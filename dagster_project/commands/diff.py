@@ -24,12 +24,13 @@ from dagster_project.commands.scratch import scratch_folder
 from dagster_project.commands.sides import BASE, HEAD, Side, of_base, sides
 from dagster_project.home import Home
 from dagster_project.lifecycle.comparing import Limit, compare, nothing, over
+from dagster_project.lifecycle.cutting import EVERYTHING
 from dagster_project.lifecycle.errors import InputError
 from dagster_project.lifecycle.explanation import closest, named_conditions
+from dagster_project.lifecycle.people import PERSON_ID
 from dagster_project.lifecycle.planning import planned_messages
 from dagster_project.lifecycle.policy_versions import by_reference, changes, line_diff, parts
 from dagster_project.lifecycle.reading import Probe, Prober, told
-from dagster_project.lifecycle.selects import EVERYTHING, PERSON_ID
 
 EXAMPLES = 3  # people, or mails, shown of each kind
 _MANY = 2_000  # people asked for by name; beyond, everybody is read sooner than such a list

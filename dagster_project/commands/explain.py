@@ -9,10 +9,11 @@ from typing import Any
 from dagster_project.commands.moment import RULE, TRIGGER, Moment, at_moment
 from dagster_project.home import Home
 from dagster_project.ledger.rows import Message
+from dagster_project.lifecycle.cutting import PERSON, Demand
 from dagster_project.lifecycle.errors import InputError
 from dagster_project.lifecycle.explanation import campaign_answer, named_conditions
+from dagster_project.lifecycle.people import PERSON_ID
 from dagster_project.lifecycle.reading import Probe, Prober, told
-from dagster_project.lifecycle.selects import PERSON, PERSON_ID, Demand
 
 _WORTH = ("value", "recent_messages", "fatigue_share", "attention_cost", "expected_value")
 _PLACED = ("is_planned", "priority", "triggered_at")

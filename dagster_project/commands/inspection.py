@@ -41,7 +41,7 @@ def inspect(home: Home, tools: Tools) -> tuple[int, list[str], Sequence[Mapping[
 
 
 def _found(home: Home, mails: Sequence[Specimen], tools: Tools) -> Iterator[tuple[Specimen, Finding]]:
-    messages = {mail.name: home.as_it_would_leave(mail.draft, READER) for mail in mails}
+    messages = {mail.name: home.mailing.as_it_would_leave(mail.draft, READER) for mail in mails}
     with ThreadPoolExecutor(1) as beside:
         scoring = beside.submit(spam_scores, tools.spamassassin, messages)
         seen = tools.inspectors.look(mails, tools.declared.clients)

@@ -53,7 +53,7 @@ def preview(home: Home, campaign_id: str, user_id: str | None, variant: str, out
 def preview_all(home: Home, out: Path | None) -> dict[str, Any]:
     """Every campaign's mail in every locale with sample facts, as HTML and text, and a contact sheet per locale where the inspectors are
     installed; `told` says how many, and why there are no pictures."""
-    home.preflight_letterhead()
+    home.mailing.preflight()
     mails = list(specimens(home))
     folder = out or home.path / "previews" / "all"
     files = write_mails(mails, folder)

@@ -9,6 +9,7 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any, get_args
 
+from dagster_project.adapters.channels.outbox import was_written
 from dagster_project.adapters.clock import utc_now, utc_text
 from dagster_project.adapters.delivering import LEASE_SECONDS, settle_by_notes
 from dagster_project.adapters.event_file import read_events
@@ -62,7 +63,7 @@ def reconcile(
         elif messages or word:
             settled["by_you"] = _settle_named(home, messages, word, actor, evidence)
         doubtful = ledger.unknown(home.pack.name)
-        written = {one.message_id: "sent" for one in doubtful if home.was_written(one.message_id, one.raw)}
+        written = {one.message_id: "sent" for one in doubtful if was_written(home.outbox, one.message_id, one.raw)}
         resent = _to_resend(home, [one for one in doubtful if one.message_id not in written])
         now = utc_now()
         for name, words, why in (

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
+from dagster_project.adapters.home_folder import alone, minding_the_disk
 from dagster_project.commands.unchanged import keep, report_that_stands
 from dagster_project.home import Home
 from dagster_project.lifecycle.budget import Cost
@@ -60,7 +61,7 @@ def run(home: Home, as_of: datetime | None, listener: StageListener) -> Report:
     Raises InputError when the call or its input is wrong. A stage that says no is in the report's `error`.
     """
     started = time.monotonic()
-    with home.alone():
+    with alone(home.path):
         if standing := report_that_stands(home, as_of or home.default_as_of()):
             return unchanged(standing, time.monotonic() - started)
         home.preflight(listener)
@@ -69,7 +70,7 @@ def run(home: Home, as_of: datetime | None, listener: StageListener) -> Report:
         from dagster_project.defs.tick import run_tick
 
         run_id = str(uuid.uuid4())
-        with home.minding_the_disk():
+        with minding_the_disk(home.path):
             outcome = run_tick(defs(), home, run_id, as_of, listener)
         decided = "decide" in outcome.seconds and "decide" not in outcome.failures
         decisions = home.decisions(as_of) if decided else []

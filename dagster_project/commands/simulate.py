@@ -228,7 +228,7 @@ def _answer(home: Home, replay: Replay, policy: int, course: Course, asked: Aske
         "days": _by_day(counts, sends),
         "caps": [row for row in caps if row["campaign_id"] in shown],
         "collisions": [row for row in collisions if row["campaign_id"] in shown],
-        "limits": over_limits(home.flow, channel, home.sending_domain, volumes),
+        "limits": over_limits(home.flow, channel, home.mailing.sending_domain, volumes),
         "model": {
             "is_set": home.writing.has_model,
             "model": home.settings.model,

@@ -10,8 +10,6 @@ from dagster_project.adapters.inspecting import read_samples
 from dagster_project.home import Home
 from dagster_project.lifecycle.inspection.specimen import Specimen, sample_facts
 from dagster_project.lifecycle.message import Draft
-from dagster_project.lifecycle.mime import read_sender
-from dagster_project.lifecycle.template import Context
 
 
 def specimens(home: Home, *, with_letters: bool = False) -> Iterator[Specimen]:
@@ -42,9 +40,8 @@ def _drafted(
     name: str,
     slots: Mapping[str, str] | None = None,
 ) -> Draft:
-    policy, sender = home.policies[campaign_id], read_sender(home.settings.sender)
-    link = None if policy.legal_basis == "transactional" else home.link_for_nobody
-    context = Context(sender.name or sender.address, home.settings.postal_address, policy.title, link)
+    context = home.mailing.context(home.policies[campaign_id])
     words = dataclasses.asdict(template.render(facts, slots, context))
     locale = template.language.locale
+    link = context.unsubscribe_url
     return Draft(name, "template", "template", None, locale, **words, unsubscribe_url=link, recipe={})

@@ -160,6 +160,8 @@ class Ledger:
                 since=since,
             )
 
+    # --- drafts
+
     def record_drafts(self, drafts: Sequence[Draft], run_id: str, as_of: datetime) -> int:
         """planned → drafted, or drafted anew; returns how many. A message that was routed keeps the draft it has."""
         with self._database.write() as write:
@@ -194,6 +196,8 @@ class Ledger:
         """One per message whose draft was part of a canary, with what became of it."""
         with self._database.read() as connection:
             return trials.tried(connection)
+
+    # --- reviews
 
     def route(
         self, routes: Mapping[str, Route], run_id: str, as_of: datetime, reasons: Mapping[str, str] | None = None

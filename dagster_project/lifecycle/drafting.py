@@ -11,10 +11,11 @@ from typing import Literal, ParamSpec, Protocol
 
 from dagster_project.lifecycle.campaign import LegalBasis, MessageType
 from dagster_project.lifecycle.errors import InputError
+from dagster_project.lifecycle.formats import without_isolates
 from dagster_project.lifecycle.guards.placeholders import fill
 from dagster_project.lifecycle.guards.reading import Phrases
 from dagster_project.lifecycle.message import Draft, Mode, PlannedMessage, content_hash
-from dagster_project.lifecycle.patterns import pattern_of
+from dagster_project.lifecycle.patterns import form_of, pattern_of
 from dagster_project.lifecycle.pipeline import Outcome, Standard, own_words, written
 from dagster_project.lifecycle.prompt_canary import Canary
 from dagster_project.lifecycle.redaction import Find, author_words, redacted_facts
@@ -141,6 +142,9 @@ def _request(
             for name, fact in spec.facts.items()
             if fact.to_model == "bucket" and isinstance(value := message.facts.get(name), int | float)
         },
+        forms={
+            name: form for name, fact in spec.facts.items() if (form := form_of(fact, message.facts.get(name), locale))
+        },
         placeholders=tuple(
             name for name, value in values.items() if value is not None and spec.facts[name].to_model != "never"
         ),
@@ -260,7 +264,7 @@ def _written(
     spec = template.spec
     values = prepare_facts(template.name, spec.facts, message.facts, locale)
     filled = {name: fill(text.strip(), values, locale) for name, text in result.slots.items() if name != CTA_ID}
-    if any(len(text) > spec.slots[name].max_chars for name, text in filled.items()):
+    if any(len(without_isolates(text)) > spec.slots[name].max_chars for name, text in filled.items()):
         return OVER_LENGTH, None  # a long name can push a fitting text over its limit
     rendered = template.render(message.facts, filled, context)
     return (OVER_LENGTH, None) if len(rendered.subject) > SUBJECT_MAX_CHARS else (None, rendered)
@@ -412,7 +416,7 @@ def writer_requests(
             template = template.in_locale(locale)
             values = prepare_facts(template.name, template.spec.facts, message.facts, locale)
             # What a user wrote is that user's own: such a request is made for each.
-            pattern = None if template.spec.redacted else pattern_of(message, template.spec, values)
+            pattern = None if template.spec.redacted else pattern_of(message, template.spec, values, locale)
             if pattern is None or (key := key_of_pattern.get(pattern)) is None:
                 request = _request(message, policy, template, values, locale, patterns)
                 key = request.key

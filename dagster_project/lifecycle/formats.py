@@ -8,17 +8,25 @@ beside signs are left out: guards refuse characters that nobody sees, and the la
 from __future__ import annotations
 
 import functools
+import re
 import unicodedata
 from datetime import date
 
 _REMEMBERED = 4096  # of each kind
 _MOST_DECIMALS = 2
+ISOLATES = ("\u2068", "\u2069")  # around a value, until HTML writes <bdi> for them and plain text leaves them out
 _RIGHT_TO_LEFT = frozenset({"ar", "arc", "ckb", "dv", "fa", "he", "ks", "ps", "sd", "ug", "ur", "yi"})
 
 
 def is_right_to_left(locale: str) -> bool:
     """Of the languages that are written from right to left in their usual script (CLDR)."""
     return locale.replace("_", "-").split("-")[0].lower() in _RIGHT_TO_LEFT
+
+
+def without_isolates(text: str) -> str:
+    """As plain text shows it: many clients show isolates as boxes."""
+    before, after = ISOLATES
+    return text.replace(before, "").replace(after, "") if before in text else text
 
 
 def is_known(locale: str) -> bool:
@@ -69,10 +77,20 @@ def _without_decimals(locale: str) -> str:
 
 @functools.lru_cache(maxsize=_REMEMBERED)
 def day(value: date, locale: str) -> str:
-    """March 2, 2026 in English; 2. März 2026 in German."""
+    """March 2, 2026 in English; 2. März 2026 in German; 1er mars 2026 in French, whose first of a month CLDR writes as 1."""
     from babel.dates import format_date
 
-    return _visible(format_date(value, "long", locale=_name(locale)))
+    written = _visible(format_date(value, "long", locale=_name(locale)))
+    is_first = value.day == 1 and _name(locale).split("_")[0].lower() == "fr"
+    return re.sub(r"^1\b", "1er", written) if is_first else written
+
+
+@functools.lru_cache(maxsize=_REMEMBERED)
+def plural(value: float, locale: str) -> str:
+    """The form that a noun takes beside this number: zero, one, two, few, many or other (CLDR's plural categories)."""
+    from babel import Locale
+
+    return Locale.parse(_name(locale)).plural_form(round(value, _MOST_DECIMALS))
 
 
 def _name(locale: str) -> str:

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from dagster_project.lifecycle import formats
 from dagster_project.lifecycle.message import PlannedMessage
-from dagster_project.lifecycle.template import TemplateSpec
+from dagster_project.lifecycle.template import FactSpec, TemplateSpec
 
 
 def pattern_of(
-    message: PlannedMessage, spec: TemplateSpec, values: Mapping[str, str | float | None]
+    message: PlannedMessage, spec: TemplateSpec, values: Mapping[str, str | float | None], locale: str
 ) -> tuple[object, ...]:
-    """Two messages with the same one are asked for alike. `values` are the prepared facts.
+    """Two messages with the same one are asked for alike. `values` are the prepared facts, `locale` that of the mail.
 
     To make the request itself for each of 100,000 messages, and to hash it, would take longer than to fill in their mails. What is
     public stands as it is written, for 1 and 1.0 are equal and no model sees them alike.
@@ -25,4 +26,17 @@ def pattern_of(
             seen.append(fact.bucket(given))
         else:
             seen.append(value is not None)
+        if fact.type == "number":
+            seen.append(form_of(fact, given, locale))
     return tuple(seen)
+
+
+def form_of(fact: FactSpec, given: object, locale: str) -> str | None:
+    """The plural category of a number that a model knows by its token; None of what is no number, and of the common form, other.
+
+    Without it nobody could write "1 week" and "4 weeks" with one token, nor Arabic at all, which counts 3 to 10 otherwise than 11.
+    """
+    if fact.type != "number" or fact.to_model not in ("bucket", "placeholder") or not isinstance(given, int | float):
+        return None
+    form = formats.plural(given, locale)
+    return None if form == "other" else form

@@ -15,7 +15,8 @@ from typing import Any
 
 from sqlglot import exp
 
-from dagster_project.lifecycle.selects import Selects, Source, is_aggregate, model_of, named, own
+from dagster_project.lifecycle.selects import Selects, Source, model_of
+from dagster_project.lifecycle.sql_parts import is_aggregate, named, own
 from dagster_project.lifecycle.tracing import traced_name
 
 MOST_ROWS = 5  # of those behind a value that are shown, newest first

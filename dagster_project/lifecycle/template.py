@@ -258,7 +258,9 @@ class Template(Protocol):
     @property
     def letters(self) -> Mapping[str, Template]: ...  # by call to action; empty without a letter
     def in_locale(self, locale: str) -> Template: ...  # one of spec.locales: its words, another version
-    def render(self, facts: Mapping[str, object], slots: Mapping[str, str] | None, context: Context) -> Rendered: ...
+    def render(self, facts: Mapping[str, object], slots: Mapping[str, str] | None, context: Context) -> Rendered:
+        """`slots` as `guards.placeholders.fill` makes them."""
+        ...
 
 
 def canonical(mapping: Mapping[str, object]) -> bytes:

@@ -13,7 +13,8 @@ from functools import cache
 import sqlglot
 from sqlglot import exp
 
-from dagster_project.lifecycle.selects import STAGING, Selects, Source, conjuncts, is_aggregate, model_of, named, own
+from dagster_project.lifecycle.selects import STAGING, Selects, Source, model_of
+from dagster_project.lifecycle.sql_parts import conjuncts, is_aggregate, named, own
 
 CANDIDATES = "int_candidates_unioned"  # what is decided on: its own evidence is that of its trigger's conditions
 ROW = "*"  # asked for instead of a column: the row as such

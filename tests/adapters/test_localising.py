@@ -251,6 +251,24 @@ def test_a_model_s_words_are_filled_and_judged_in_the_mail_s_locale(root: Path) 
     assert [(one.mode, one.fallback_reason) for one in said] == [("assisted", None), ("template", "guard:claim")]
 
 
+def test_values_in_a_model_s_arabic_words_are_isolated_as_in_the_template_s_own() -> None:
+    """By markup in HTML alone: nobody sees a character of direction in subject or text. Other languages have none of it."""
+    facts = {"account_name": "Rock & <Roll> (UK)", "weeks_away": 12}
+    slots = {"opening": "مرّ {{weeks_away}} أسبوعًا على {{account_name}}.", "invitation": "ألقوا نظرة على التقرير."}
+    (made,) = drafted(shipped(), "winback", "ar", facts, slots).drafts
+
+    assert made.mode == "assisted"
+    assert "مرّ <bdi>12</bdi> أسبوعًا على <bdi>Rock &amp; &lt;Roll&gt; (UK)</bdi>." in made.html
+    assert "مرّ 12 أسبوعًا على Rock & <Roll> (UK).\n" in made.text
+    assert not {"\u2068", "\u2069"} & {*made.html, *made.text, *made.subject, *made.preheader}
+    slots = {
+        "opening": "{{account_name}} wartet seit {{weeks_away}} Wochen.",
+        "invitation": "Schauen Sie wieder vorbei.",
+    }
+    (made,) = drafted(shipped(), "winback", "de", facts, slots).drafts
+    assert "Rock &amp; &lt;Roll&gt; (UK) wartet seit 12 Wochen." in made.html
+
+
 @pytest.mark.parametrize(
     ("asked", "said"), [("de-AT", "de"), ("pt-BR", "fr"), (None, "fr"), ("ar_EG", "ar"), ("JA-jp", "ja")]
 )

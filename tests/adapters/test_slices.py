@@ -11,8 +11,9 @@ import duckdb
 import pytest
 
 from dagster_project.adapters.slices import Slices
+from dagster_project.lifecycle.cutting import Demand
 from dagster_project.lifecycle.reading import Prober, evidence, told
-from dagster_project.lifecycle.selects import Demand, Selects
+from dagster_project.lifecycle.selects import Selects
 from dagster_project.lifecycle.tracing import traced_name
 
 AS_OF = datetime(2026, 9, 1, 9)

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from dagster_project.adapters.home_folder import alone
 from dagster_project.home import Home
 from dagster_project.ledger.database import sqlite
 
@@ -43,7 +44,7 @@ def test_a_warehouse_held_by_another_process_is_named(
 def test_a_second_tick_at_once_is_refused(call: Call, make_home: Callable[..., Home], refused: Refused) -> None:
     """Two schedulers that fire at the same time: one works, the other says who does."""
     home = make_home()
-    with home.alone():
+    with alone(home.path):
         refused(call("run"), "a tick is running", str(os.getpid()))
 
 

@@ -12,7 +12,9 @@ from typing import Any
 
 import pytest
 
-from bench import arbitrate, cases, claim, decide, deliver, hosts, report, results, sinks
+from bench import arbitrate, cases, claim, decide, deliver, hosts, report, results
+from bench.own_sink import OwnSink
+from bench.servers import LOOPBACK
 
 ROOT = Path(__file__).parent.parent.parent
 SIZES = {"messages": 200, "sample": 40, "naive": 20, "naive_dkimpy": 5}
@@ -171,8 +173,8 @@ def test_the_naive_script_is_compared_per_message_with_the_whole_job() -> None:
 @pytest.mark.slow
 def test_the_sink_counts_and_refuses_every_so_many_th() -> None:
     """Commands come in one piece, as a pipelining sender writes them; a refused recipient leaves DATA without effect."""
-    with sinks.own_sink(refuse_every=3) as sink:
-        with socket.create_connection((sinks.LOOPBACK, sink.port), timeout=10) as client:
+    with OwnSink(refuse_every=3) as sink:
+        with socket.create_connection((LOOPBACK, sink.port), timeout=10) as client:
             replies = client.makefile("rb")
             envelope = b"MAIL FROM:<a@b.example>\r\nRCPT TO:<c@d.example>\r\nDATA\r\n"
             codes = [replies.readline()[:3]]

@@ -21,7 +21,7 @@ def test_a_plan_counts_patterns_and_asks_nothing(make_home: Callable[..., Home])
     assert told["calls"] == sum(counts["calls"] for counts in told["campaigns"].values()) > 0
     for counts in told["campaigns"].values():
         assert 0 < counts["patterns"] <= counts["messages"]
-        assert counts["calls"] == 3 * counts["patterns"], "writer, reviewer and policy enforcer"
+        assert counts["patterns"] < counts["calls"] <= 3 * counts["patterns"], "readers share calls"
         assert counts["known"] == 0
     assert told["tokens_in"] > told["tokens_out"] > 0
     assert told["dollars"] == pytest.approx((told["tokens_in"] * 0.15 + told["tokens_out"] * 0.60) / 1e6)

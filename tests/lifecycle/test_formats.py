@@ -33,6 +33,12 @@ def test_each_locale_has_its_own_way(locale: str, number: str, percent: str, mon
     assert formats.day(date(2026, 3, 2), locale) == day
 
 
+def test_the_first_of_a_month_is_an_ordinal_in_french() -> None:
+    """And no other day; 1 and 11 are written as they are elsewhere."""
+    assert [formats.day(date(2026, 10, day), "fr-CA") for day in (1, 11)] == ["1er octobre 2026", "11 octobre 2026"]
+    assert formats.day(date(2026, 10, 1), "es") == "1 de octubre de 2026"
+
+
 @given(
     value=st.floats(-1e9, 1e9, allow_nan=False),
     locale=st.sampled_from((*LOCALES, "he", "fa", "pt-BR", "de-AT")),

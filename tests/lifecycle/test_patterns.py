@@ -5,13 +5,14 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Mapping
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from dagster_project.lifecycle.drafting import writer_request, writer_requests
 from dagster_project.lifecycle.errors import InputError
 from dagster_project.lifecycle.message import PlannedMessage
-from dagster_project.lifecycle.patterns import pattern_of
+from dagster_project.lifecycle.patterns import form_of, pattern_of
 from dagster_project.lifecycle.template import Part, TemplateSpec, prepare_facts
 from tests.contented import Policy
 
@@ -107,6 +108,23 @@ def test_a_pattern_holds_nothing_that_a_model_may_not_see() -> None:
     """So it may stand in a log."""
     facts = {"plan": "team", "seats": 3, "weeks": 5, "share": 0.75, "first_name": "Quuxbury", "hidden": "Zyxwell"}
 
-    pattern = pattern_of(message(1, facts, "en", "default"), SPEC, prepare_facts("t", SPEC.facts, facts))
+    pattern = pattern_of(message(1, facts, "ar", "default"), SPEC, prepare_facts("t", SPEC.facts, facts), "ar")
 
-    assert pattern == ("hello", "default", "en", "'team'", "3", "at least 4, below 8", "at least 0.5", True, True)
+    expected = ("hello", "default", "ar", "'team'", "3", None, "at least 4, below 8", "few", "at least 0.5", True, True)
+    assert pattern == expected
+
+
+@pytest.mark.parametrize(
+    ("locale", "weeks", "form"),
+    [
+        ("en", 1, "one"), ("en", 2, None), ("fr", 0, "one"), ("fr", 2, None), ("ja", 1, None), ("de", 1.5, None),
+        ("ar", 2, "two"), ("ar", 10, "few"), ("ar", 11, "many"), ("ar", 100, None), ("en", None, None),
+    ],
+)  # fmt: skip
+def test_a_number_that_nobody_sees_tells_the_form_of_the_noun_beside_it(
+    locale: str, weeks: float | None, form: str | None
+) -> None:
+    """As CLDR has it: 1 week and 4 weeks are two texts, and Arabic counts 10 otherwise than 11."""
+    assert form_of(SPEC.facts["weeks"], weeks, locale) == form
+    assert form_of(SPEC.facts["seats"], weeks, locale) is None, "the writer sees this one"
+    assert form_of(SPEC.facts["share"], weeks, locale) is None

@@ -88,3 +88,9 @@ class OutboxChannel(SingleTransport):
         except OSError as error:
             return Receipt("unknown", f"outbox: {error.strerror}")
         return Receipt("sent", "outbox", provider_id=f"{self._day.name}/{final.name}")
+
+
+def was_written(outbox: Path, message_id: str, raw: bytes | None) -> bool:
+    """Do these very bytes lie in the outbox? Then the message went out, as far as an outbox goes."""
+    files = outbox.glob(f"*/{message_id}.eml") if raw is not None else ()
+    return any(file.read_bytes() == raw for file in files)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
+from dagster_project.lifecycle import formats
 from dagster_project.lifecycle.guards.reading import PLACEHOLDER, Finding, Grounds, Passage
 from dagster_project.lifecycle.redaction import TOKEN
 from dagster_project.lifecycle.template import SOURCE_LOCALE, display
@@ -32,5 +33,10 @@ def find(passage: Passage, grounds: Grounds) -> Iterator[Finding]:
 
 
 def fill(text: str, values: Mapping[str, str | float | None], locale: str = SOURCE_LOCALE) -> str:
-    """Each placeholder replaced once by its value; what a value itself contains is never looked at again."""
-    return PLACEHOLDER.sub(lambda match: display(values[match[1]] or "", locale), text)
+    """Each placeholder replaced once by its value; what a value itself contains is never looked at again.
+
+    From right to left each value stands between `formats.ISOLATES`, which only what renders the text may see: no guard lets a model
+    write them.
+    """
+    before, after = formats.ISOLATES if formats.is_right_to_left(locale) else ("", "")
+    return PLACEHOLDER.sub(lambda match: f"{before}{display(values[match[1]] or '', locale)}{after}", text)

@@ -39,6 +39,9 @@ class Phrases(BaseModel):
     effusive: tuple[Phrase, ...] = Field(default=(), description="praise and joy that nobody asked for")
     gloomy: tuple[Phrase, ...] = Field(default=(), description="words of fear, blame or loss")
     banned: tuple[Phrase, ...] = Field(default=(), description="never, whatever a fact says")
+    other_address: tuple[Phrase, ...] = Field(
+        default=(), description="how this brand doesn't address its readers: du, where it says Sie"
+    )
     spam: tuple[Phrase, ...] = Field(default=(), description="what filters count against a mail")
     regulated: Mapping[str, tuple[Phrase, ...]] = Field(
         default_factory=dict,

@@ -36,6 +36,7 @@ class WriterRequest:
     facts: Mapping[str, str | float | None]
     placeholders: tuple[str, ...]
     ranges: Mapping[str, str] = dataclasses.field(default_factory=dict)  # of bucketed facts; grounds for no number
+    forms: Mapping[str, str] = dataclasses.field(default_factory=dict)  # plural categories of numbers behind tokens
     quoted: Mapping[str, str] = dataclasses.field(default_factory=dict)  # users' words, redacted; grounds for nothing
     previous: Mapping[str, str] = dataclasses.field(default_factory=dict)  # slots that somebody objected to
     objections: tuple[str, ...] = ()  # and what they said
@@ -53,6 +54,7 @@ class WriterRequest:
                 "ranges": dict(self.ranges),
                 "quoted": dict(self.quoted),
                 "placeholders": list(self.placeholders),
+                **({"forms": dict(self.forms)} if self.forms else {}),
             }
         )
 
@@ -66,6 +68,7 @@ class WriterRequest:
                 "ranges": dict(self.ranges),
                 "placeholders": list(self.placeholders),
                 **({"quoted": dict(self.quoted)} if self.quoted else {}),
+                **({"forms": dict(self.forms)} if self.forms else {}),
                 "letter": [self.brief, dict(self.ctas)],
                 "knowledge": [excerpt.hash for excerpt in self.consulted.excerpts],
                 "repair": [dict(self.previous), list(self.objections)],
@@ -99,6 +102,7 @@ def shown(request: WriterRequest) -> dict[str, object]:
         "ranges": dict(request.ranges),
         **({"quoted": dict(request.quoted)} if request.quoted else {}),
         "placeholders": [f"{{{{{name}}}}}" for name in request.placeholders],
+        **({"forms": {f"{{{{{name}}}}}": form for name, form in request.forms.items()}} if request.forms else {}),
         **({"knowledge": knowledge(request)} if request.consulted.excerpts else {}),
         **({"brief": request.brief, "ctas": dict(request.ctas)} if request.ctas else {}),
     }

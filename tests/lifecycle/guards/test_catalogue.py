@@ -76,8 +76,8 @@ CLEAN = {
         "{{account_name}}の最初のレポートは、六週間前から待っています。",
     ),
     "ar": (
-        "تقاريرك ما زالت هنا، وقد مرت 6 أسابيع على زيارتك الأخيرة.",
-        "ادعُ شخصا من فريقك ليرى الجميع الأرقام نفسها.",
+        "تقاريركم ما زالت هنا، وقد مرت 6 أسابيع على زيارتكم الأخيرة.",
+        "ادعوا شخصا من فريقكم ليرى الجميع الأرقام نفسها.",
     ),
 }
 FACTS = {"weeks": 6, "rows": 1200, "share": "42%", "feature": "Dashboards"}
@@ -201,6 +201,7 @@ PLANTED = {
         ("a superlative", "Es ist der schnellste Weg, und der beste.", "claim"),
         ("a gift", "Das ist für Sie kostenlos.", "claim"),
         ("a feature", "Probieren Sie SmartInsights aus.", "name"),
+        ("another address", "Schau dir deine Berichte an.", "address"),
         ("another language", "Everything you made is still there, and it is where you left it.", "language"),
     ),
     "fr": (
@@ -212,6 +213,7 @@ PLANTED = {
         ("a superlative", "C\u2019est le meilleur moyen.", "claim"),
         ("a gift", "C\u2019est gratuit pour vous.", "claim"),
         ("a feature", "Essayez notre nouveau Smart Insights.", "name"),
+        ("another address", "Ouvre tes rapports quand tu veux.", "address"),
         ("another language", "Everything you made is still there, and it is where you left it.", "language"),
     ),
     "es": (
@@ -223,6 +225,7 @@ PLANTED = {
         ("a superlative", "Es el mejor camino.", "claim"),
         ("a gift", "Es gratis para ti.", "claim"),
         ("a feature", "Prueba nuestro nuevo Smart Insights.", "name"),
+        ("another address", "Abra usted un informe.", "address"),
         ("another language", "Everything you made is still there, and it is where you left it.", "language"),
     ),
     "ja": (
@@ -235,6 +238,7 @@ PLANTED = {
         ("a superlative", "業界初の方法です。", "claim"),
         ("a gift", "無料でお使いになれます。", "claim"),
         ("a feature", "新しいSmart Insightsをお試しください。", "name"),
+        ("another address", "あなたのレポートを開いてください。", "address"),
         ("another language", "Everything you made is still there, and it is where you left it.", "language"),
     ),
     "ar": (
@@ -244,6 +248,7 @@ PLANTED = {
         ("a day", "قبل يوم الجمعة من فضلك.", "date"),
         ("a guarantee", "النتيجة مضمونة لك.", "claim"),
         ("a gift", "هذا مجاني لك.", "claim"),
+        ("another address", "افتح التقرير متى شئت.", "address"),
         ("another language", "Everything you made is still there, and it is where you left it.", "language"),
     ),
 }  # fmt: skip
@@ -356,7 +361,7 @@ def test_every_phrase_of_a_locale_is_found_in_a_sentence(locale: str) -> None:
     for field, code in (
         ("claims", "claim"), ("superlatives", "claim"), ("deadlines", "date"), ("money", "money"), ("quantities", "number"),
         ("pressure", "pressure"), ("effusive", "effusive"), ("gloomy", "gloomy"), ("banned", "banned"), ("spam", "spam"),
-        ("machine", "machine"), ("generic", "generic"), ("vague_links", "vague_link"),
+        ("machine", "machine"), ("generic", "generic"), ("vague_links", "vague_link"), ("other_address", "address"),
     ):  # fmt: skip
         missed += [
             f"{field}: {phrase}"

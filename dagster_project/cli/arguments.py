@@ -13,11 +13,27 @@ import typer
 from dagster_project.lifecycle.errors import InputError
 
 FIRST_YEAR, LAST_YEAR = 1970, 2199  # beyond them a window of days before or after a tick would leave the calendar
+MAX_SAID_CHARS = 500
 
 Json = Annotated[bool, typer.Option("--json", help="one JSON object on standard output, for machines")]
 AsOf = Annotated[str | None, typer.Option("--as-of", help="time of the tick, ISO 8601; without a zone it is UTC")]
 Source = Annotated[str | None, typer.Option("--source", help="source pack: demo or yammer")]
 Data = Annotated[Path | None, typer.Option("--data", help="folder with the source's files")]
+
+
+def _said_something(text: str) -> str:
+    """A reason or a name that the audit trail can show: one line with something in it."""
+    if not text.strip() or not text.isprintable() or len(text) > MAX_SAID_CHARS:
+        raise InputError(
+            f"--reason and --by: found {text[:60]!r}; allowed is one line of 1 to {MAX_SAID_CHARS} characters"
+        )
+    return text.strip()
+
+
+Reason = Annotated[str, typer.Option("--reason", help="why; it stands in the audit trail", callback=_said_something)]
+Actor = Annotated[
+    str, typer.Option("--by", envvar="USER", help="who; it stands in the audit trail", callback=_said_something)
+]
 
 
 def home(source: str | None = None, data: Path | None = None) -> Any:

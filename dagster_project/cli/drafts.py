@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from dagster_project.arguments import Json, Source, home, show
+from dagster_project.cli.arguments import Json, Source, home, show
 from dagster_project.lifecycle.errors import Refusal
 
 drafts_app = typer.Typer(help="What a language model's texts are worth.", no_args_is_help=True)
