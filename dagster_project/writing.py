@@ -97,7 +97,9 @@ class Writing:
     def chain(self, spent: Mapping[str, Cost]) -> ModelChain | None:
         """The language models for one run that has spent so much already; None where no key or base URL is set, and then nothing
         calls out."""
-        settings = self.settings
+        settings, prompts = self.settings, self.prompts
+        if not self.has_model:  # then nobody's budget matters, and asking for the policies makes dbt parse its project
+            return None
         limits = Limits(
             Budget(settings.model_calls_per_run, settings.model_tokens_per_run, settings.model_dollars_per_run),
             {name: policy.model_budget.budget for name, policy in self._policies().items() if policy.model_budget},
@@ -109,7 +111,7 @@ class Writing:
             key=settings.openai_api_key,
             base_url=settings.openai_base_url,
             names=self.model_names,
-            prompts=self.prompts,
+            prompts=prompts,
             limits=limits,
             spent=spent,
             batches=None

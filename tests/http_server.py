@@ -1,4 +1,5 @@
-"""Real HTTP servers on loopback: one of the standard library that behaves, one on bare sockets that does as told."""
+"""Real HTTP servers on loopback: one of the standard library that behaves, one on bare sockets that does as told, and one whose
+handlers a test writes."""
 
 from __future__ import annotations
 
@@ -24,6 +25,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
+from pytest_httpserver import HTTPServer
 
 from dagster_project.adapters.channels.http_post import Timeouts
 from dagster_project.adapters.clock import utc_now
@@ -86,6 +88,14 @@ def behaving(status: int = 200, body: bytes = b'{"id": "r-1"}') -> Iterator[tupl
     finally:
         server.shutdown()
         server.server_close()
+
+
+class PromptServer(HTTPServer):
+    """pytest-httpserver's, which looks every 10 ms whether it shall stop, and not every half second."""
+
+    def thread_target(self) -> None:
+        assert self.server is not None
+        self.server.serve_forever(poll_interval=0.01)
 
 
 class Scripted:

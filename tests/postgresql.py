@@ -126,6 +126,13 @@ def postgresql_url() -> Iterator[str]:
         yield server.url()
 
 
+def dumped(url: str, schema: str) -> str:
+    """What makes this schema anew, with its rows, as statements that may be sent at once."""
+    command = [str(_found()[1] / "pg_dump"), "--schema", schema, "--inserts", url]
+    told = subprocess.run(command, check=True, capture_output=True, text=True).stdout
+    return "\n".join(line for line in told.splitlines() if not line.startswith("\\"))  # those are psql's own
+
+
 def _found() -> tuple[str | None, Path]:
     """The user that the server runs as, None: ours; and the folder of its programs."""
     found = sorted(map(str, Path("/usr/lib/postgresql").glob("*/bin/initdb")))

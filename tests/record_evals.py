@@ -13,11 +13,11 @@ import sys
 import zlib
 from pathlib import Path
 
-from pytest_httpserver import HTTPServer
 from werkzeug import Request, Response
 
 from dagster_project.commands.evals import BASELINE, CASSETTE, Asked, evaluate
 from dagster_project.commands.settings import open_home
+from tests.http_server import PromptServer
 from tests.model_server import PATH, WELL, answered, objections, role_of, scores
 
 NOTE = (
@@ -73,7 +73,7 @@ def _objections(said: dict) -> dict:
 
 def main(folder: Path) -> None:
     logging.getLogger("werkzeug").setLevel(logging.WARNING)
-    with HTTPServer(host="127.0.0.1", threaded=True) as server:
+    with PromptServer(host="127.0.0.1", threaded=True) as server:
         server.expect_request(PATH, method="POST").respond_with_handler(script)
         os.environ |= {"OPENAI_BASE_URL": server.url_for("/v1"), "POSTRIDER_MODEL_CALLS_PER_RUN": "10000"}
         home = open_home()

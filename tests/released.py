@@ -14,6 +14,7 @@ from typing import Self
 from dagster_project.adapters.clock import utc_now
 from dagster_project.ledger import Ledger, open_ledger
 from dagster_project.lifecycle.message import Draft, PlannedMessage
+from tests.ledgers import new_ledger
 
 AS_OF = datetime.fromisoformat("2026-11-21T09:00:00")
 UNSUBSCRIBE = "https://mail.ledgerline.example/u/abc"
@@ -61,6 +62,9 @@ def draft_of(message: PlannedMessage) -> Draft:
 def release(url: str, count: int, clock: Callable[[], datetime] = utc_now) -> None:
     """So many messages on their way from plan to release, which holds for six hours, as one tick would bring them there."""
     messages = [planned(number) for number in range(count)]
+    path = Path(url.removeprefix("sqlite:///"))
+    if url.startswith("sqlite:") and not path.exists():
+        new_ledger(path)
     with open_ledger(url, clock) as ledger:
         ledger.begin_tick("run-1", AS_OF, "demo")
         ledger.plan(messages, "run-1", AS_OF, "demo")

@@ -27,6 +27,7 @@ from dagster_project.lifecycle.drafting import Model as Asked
 from dagster_project.lifecycle.message import Draft, Mode, PlannedMessage
 from dagster_project.lifecycle.redaction import Find
 from tests.contented import Policy
+from tests.http_server import PromptServer
 from tests.lifecycle.guards.test_catalogue import PLANTED
 from tests.model_server import objections, role_of, saying, scores
 
@@ -125,7 +126,7 @@ def obedient(asked: Mapping[str, object]) -> dict[str, str]:
 
 @pytest.fixture
 def model() -> Iterator[Model]:
-    with HTTPServer(host="127.0.0.1", threaded=True) as server:
+    with PromptServer(host="127.0.0.1", threaded=True) as server:
         yield Model(server)
 
 

@@ -122,12 +122,10 @@ def test_an_audience_ten_times_yesterdays_stops_at_the_audience_gate(
 
 
 def test_a_suppressed_recipient_stops_at_the_audience_gate(
-    make_home: Callable[..., Home], tick: Tick, project: Path, tmp_path: Path
+    make_home: Callable[..., Home], tick: Tick, project: Path, first_tick: tuple[Path, Report]
 ) -> None:
     """The gate looks for itself: when somebody breaks the rule's SQL, the tick stops."""
-    sane = make_home(home=tmp_path / "sane")
-    tick(sane)
-    with sane.ledger() as ledger:
+    with make_home(home=first_tick[0]).ledger() as ledger:
         victim = next(message for message in ledger.messages() if message.state == "sent")
     rule = project / "dbt_project/models/intermediate/decide/eligibility/int_eligibility__suppression.sql"
     text = rule.read_text()

@@ -66,11 +66,10 @@ def delivered() -> dg.ExecuteInProcessResult:
 
 
 def test_a_draft_approved_after_its_person_withdrew_consent_is_never_sent(
-    make_home: MakeHome, tick: Tick, company: Path
+    make_ticked: MakeHome, tick: Tick, company: Path
 ) -> None:
     """It waits in review at one tick, the next one knows of the withdrawal, then the reviewer says yes."""
-    home = make_home(data=company)
-    assert tick(home, MORNING).error is None
+    home = make_ticked(data=company)
     gone, stays, *_ = sorted(messages(home, "in_review"), key=lambda one: one.message_id)
     withdraw(company, [gone.user_id], MORNING + timedelta(minutes=20))
     assert tick(home, MORNING + timedelta(hours=1)).error is None
@@ -93,12 +92,11 @@ def test_a_draft_approved_after_its_person_withdrew_consent_is_never_sent(
 
 
 def test_a_release_of_the_tick_before_no_longer_covers_whoever_withdrew_consent_since(
-    make_home: MakeHome, tick: Tick, company: Path
+    make_ticked: MakeHome, company: Path
 ) -> None:
     """It is good for six hours, and workers outlast a tick: one holds a message, others wait for a server to come back. The second
     tick knows who has withdrawn, and comes no further than its drafts; a gate may have stopped it there."""
-    home = make_home(data=company)
-    assert tick(home, MORNING).error is None
+    home = make_ticked(data=company)
     ids = [one.message_id for one in messages(home, "in_review")][:4]
     decide(home, ids, "approve", "ana", "reads well")
     with home.ledger() as ledger:

@@ -19,6 +19,7 @@ from dagster_project.commands.plan import plan
 from dagster_project.commands.run import Report
 from dagster_project.home import Home
 from tests.careful_writer import Careful
+from tests.http_server import PromptServer
 from tests.model_server import PATH, PLEASED, SILENT, WELL, as_json, role_of, shown
 
 pytestmark = pytest.mark.slow
@@ -72,7 +73,7 @@ def well_in(locale: str) -> Write:
 
 @pytest.fixture
 def server() -> Iterator[HTTPServer]:
-    with HTTPServer(host="127.0.0.1") as running:
+    with PromptServer(host="127.0.0.1") as running:
         yield running
 
 

@@ -16,6 +16,7 @@ from dagster_project.commands.review import show
 from dagster_project.commands.run import Report
 from dagster_project.home import Home
 from dagster_project.lifecycle.message import content_hash
+from tests.http_server import PromptServer
 from tests.model_server import PLEASED, SILENT, WELL, role_of, shown
 
 pytestmark = pytest.mark.slow
@@ -62,7 +63,7 @@ class Model:
 
 @pytest.fixture
 def model() -> Iterator[Model]:
-    with HTTPServer(host="127.0.0.1") as server:
+    with PromptServer(host="127.0.0.1") as server:
         yield Model(server)
 
 

@@ -66,6 +66,8 @@ class Models:
         self.source_pack = source_pack
         self.target = target
         self.threads = threads
+        self._lender: Models | None = None
+        self._refused: tuple[str, InputError] | None = None  # a state of the project that can't be parsed, and why
 
     @property
     def parsed(self) -> Path:
@@ -74,6 +76,11 @@ class Models:
 
     @cached_property
     def _manifest(self) -> Manifest:
+        if self._lender:
+            return self._lender._manifest  # noqa: SLF001  of the same class
+        state = self._state_of_project()
+        if self._refused and self._refused[0] == state:  # `check` looks at a dozen parts, each of which asks
+            raise self._refused[1]
         self.parsed.mkdir(parents=True, exist_ok=True)
         # Two processes that parse at once would write the same files; the second waits and finds the work done.
         with (self.parsed / "parse.lock").open("w") as lock:
@@ -83,7 +90,9 @@ class Models:
             with self._dbt(self.warehouse.name, threads=1) as dbt:
                 result = dbt.invoke(["parse", *self._arguments(self.parsed, {})])
         if not result.success:
-            raise self._error(result.exception)
+            error = self._error(result.exception)
+            self._refused = (state, error) if isinstance(error, InputError) else None
+            raise error
         return result.result  # pyright: ignore[reportReturnType]
 
     @property
@@ -92,12 +101,14 @@ class Models:
         return template_references(template_files(self.project.parent / "templates"))
 
     def adopt(self, other: Models) -> None:
-        """Use a project that is parsed already, over this warehouse."""
-        self.__dict__["_manifest"] = other._manifest
+        """Use this same project as `other` has parsed it, or will when it is first asked, over this warehouse."""
+        self._lender = other
 
     @cached_property
     def manifest(self) -> Mapping[str, Any]:
         """dbt's manifest as a dictionary. Raises InputError when the project can't be parsed."""
+        if self._lender:
+            return self._lender.manifest
         _ = self._manifest
         manifest = json.loads((self.parsed / "manifest.json").read_text())
         _refuse_circle(manifest["parent_map"])

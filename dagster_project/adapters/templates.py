@@ -104,7 +104,8 @@ def template_files(root: Path) -> dict[str, dict[str, dict[str, str]]]:
     for campaign in _folders(root / "emails") if (root / "emails").is_dir() else ():
         for folder in _folders(campaign):
             texts = _texts(folder)
-            used = {f"layouts/{_layout_of(texts.get(SPEC, ''))}{kind}" for kind in (".mjml.j2", ".txt.j2")}
+            layout = _layout_of(texts.get(SPEC, ""))
+            used = {f"layouts/{layout}{kind}" for kind in (".mjml.j2", ".txt.j2")}
             texts |= {name: text for name, text in layouts.items() if name in used}
             found.setdefault(campaign.name, {})[folder.name] = texts
     return found
@@ -118,7 +119,9 @@ def _texts(folder: Path, prefix: str = "") -> dict[str, str]:
     return found
 
 
+@functools.lru_cache(maxsize=512)
 def _layout_of(spec: str) -> str:
+    """By the file's text: a tick asks a dozen times what each template is made of, which took a second."""
     try:
         return parse_spec(spec, SPEC).layout
     except InputError:

@@ -25,6 +25,7 @@ from dagster_project.lifecycle.errors import InputError, LostConnectionError, Re
 from dagster_project.lifecycle.message import Draft, PlannedMessage, Sending
 from dagster_project.lifecycle.mime import Built, build
 from dagster_project.lifecycle.mime_encoding import BuildError
+from tests.ledgers import new_ledger
 
 AS_OF = datetime.fromisoformat("2026-11-21T09:00:00")
 LINK = "https://app.ledgerline.example/start"
@@ -78,9 +79,9 @@ def schema_of_its_own(server: str) -> str:
 @pytest.fixture(params=["sqlite", "postgresql"])
 def ledger(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Ledger]:
     """A fresh ledger on each of the two databases."""
-    url = f"sqlite:///{tmp_path / 'ledger.sqlite'}"
-    if request.param == "postgresql":
-        url = schema_of_its_own(request.getfixturevalue("postgresql_url"))
+    is_sqlite = request.param == "sqlite"
+    server = "" if is_sqlite else request.getfixturevalue("postgresql_url")
+    url = new_ledger(tmp_path / "ledger.sqlite") if is_sqlite else schema_of_its_own(server)
     with open_ledger(url, utc_now) as opened:
         yield opened
 
@@ -295,7 +296,7 @@ def test_a_database_that_another_process_holds_is_not_sent_and_can_be_tried_agai
 ) -> None:
     path = tmp_path / "ledger.sqlite"
     monkeypatch.setattr(database, "BUSY_TIMEOUT_MS", 50)
-    with open_ledger(f"sqlite:///{path}", utc_now) as ledger:
+    with open_ledger(new_ledger(path), utc_now) as ledger:
         release(ledger)
         claims = ledger.claim("worker-1", 1, 60)
         mark(ledger, claims, [mail()])

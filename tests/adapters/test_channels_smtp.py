@@ -27,7 +27,7 @@ from dagster_project.adapters.clock import utc_now
 from dagster_project.lifecycle.errors import InputError
 from dagster_project.lifecycle.mime import Built, build
 
-PATIENCE = Timeouts(connect=2, command=0.4, final_reply=0.4, quit=0.4)
+PATIENCE = Timeouts(connect=0.8, command=0.4, final_reply=0.4, quit=0.4)
 
 
 def mail(number: int = 1, text: str = "Hello\n.\n..dots\n", to_address: str = "ada@customer.example") -> Built:
@@ -227,7 +227,7 @@ def test_trouble_with_quit_changes_nothing(scripted: Any, trouble: str) -> None:
 @pytest.mark.parametrize("trouble", TROUBLES)
 def test_a_server_that_will_not_talk_is_told_at_the_start(scripted: Any, stage: str, trouble: str) -> None:
     server = scripted(stage, trouble)
-    channel = SmtpChannel(server.server, timeouts=Timeouts(connect=2, command=2, final_reply=2, quit=0.4))
+    channel = SmtpChannel(server.server, timeouts=Timeouts(connect=0.8, command=0.8, final_reply=2, quit=0.4))
 
     with pytest.raises(InputError, match=f"^POSTRIDER_SMTP_URL: .*{server.server.label}") as error, channel:
         pass
@@ -250,7 +250,7 @@ def test_no_server_is_one_clear_line() -> None:
 def test_a_server_gone_in_mid_run_leaves_the_message_unsent(scripted: Any, stage: str, trouble: str) -> None:
     """The connection was fine, is lost, and no new one can be had."""
     server = scripted("mail", "drop", 1)
-    with SmtpChannel(server.server, timeouts=Timeouts(connect=2, command=2, final_reply=2, quit=0.4)) as channel:
+    with SmtpChannel(server.server, timeouts=Timeouts(connect=0.8, command=0.8, final_reply=2, quit=0.4)) as channel:
         server.stage = "none"
         assert channel.send(mail(1)).outcome == "sent"
         channel._drop()

@@ -24,6 +24,7 @@ from dagster_project.lifecycle.errors import InputError, LostConnectionError
 from dagster_project.lifecycle.flow import Way, parse_flow
 from dagster_project.lifecycle.message import Draft, Outcome, PlannedMessage, Via
 from dagster_project.lifecycle.mime import Built
+from tests.ledgers import new_ledger
 
 AS_OF = datetime.fromisoformat("2026-11-21T09:00:00")
 RUN = "run-1"
@@ -69,7 +70,7 @@ def _signals_as_in_a_terminal() -> Iterator[None]:
 
 @pytest.fixture
 def ledger(tmp_path: Path) -> Iterator[Ledger]:
-    with open_ledger(f"sqlite:///{tmp_path / 'ledger.sqlite'}", utc_now) as opened:
+    with open_ledger(new_ledger(tmp_path / "ledger.sqlite"), utc_now) as opened:
         yield opened
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import gc
 from collections.abc import Iterator
 from datetime import datetime
-from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -13,12 +12,14 @@ import pytest
 
 from dagster_project.adapters.clock import utc_now
 from dagster_project.adapters.drafts import draft_pieces, record_in_groups
-from dagster_project.adapters.templates import Library, load_phrases, load_templates
+from dagster_project.adapters.templates import load_phrases
 from dagster_project.adapters.warehouse import Warehouse
 from dagster_project.ledger import Ledger, open_ledger
 from dagster_project.lifecycle.drafting import Batch, draft_all, draft_in_groups
 from dagster_project.lifecycle.message import Draft, Mode, PlannedMessage, content_hash
 from tests.contented import Contented, Policy
+from tests.ledgers import new_ledger
+from tests.shipped import shipped_templates
 
 ROOT = Path(__file__).parents[2]
 AS_OF = datetime(2026, 11, 21, 9)
@@ -32,11 +33,6 @@ LETTER = {
     "paragraph_3": "",
     "cta_id": "main",
 }
-
-
-@cache
-def library() -> Library:
-    return load_templates(ROOT / "templates")
 
 
 def planned(number: int, campaign: str = "winback", **facts: object) -> PlannedMessage:
@@ -62,7 +58,7 @@ def planned(number: int, campaign: str = "winback", **facts: object) -> PlannedM
 def given(answers: Contented | None, mode: Mode = "template") -> dict[str, Any]:
     return {
         "policies": {name: Policy("We miss you", mode if name == "winback" else "template") for name in CAMPAIGNS},
-        "template_of": library().get,
+        "template_of": shipped_templates().get,
         "sender_name": "Ledgerline",
         "postal_address": "Street 1",
         "unsubscribe_url": lambda message: f"https://mail.ledgerline.example/u/{message.user_id}",
@@ -73,7 +69,7 @@ def given(answers: Contented | None, mode: Mode = "template") -> dict[str, Any]:
 
 @pytest.fixture
 def ledger(tmp_path: Path) -> Iterator[Ledger]:
-    with open_ledger(f"sqlite:///{tmp_path}/ledger.sqlite", utc_now) as opened:
+    with open_ledger(new_ledger(tmp_path / "ledger.sqlite"), utc_now) as opened:
         opened.begin_tick("run-1", AS_OF, "demo")
         yield opened
 

@@ -22,6 +22,7 @@ from dagster_project.lifecycle.knowledge import Excerpt
 from dagster_project.lifecycle.retrieval import Question, fused
 from dagster_project.lifecycle.roles.call import Answer
 from dagster_project.lifecycle.roles.call import Question as Asked
+from tests.http_server import PromptServer
 
 TIMEOUT_SECONDS = 1.0
 MEANINGS = ("watch", "file", "person")  # one direction each; a text points where its words say
@@ -54,7 +55,7 @@ class Server:
 
 @pytest.fixture
 def server() -> Iterator[Server]:
-    with HTTPServer(host="127.0.0.1", threaded=True) as running:
+    with PromptServer(host="127.0.0.1", threaded=True) as running:
         yield Server(running)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import dataclasses
 import hashlib
@@ -40,6 +41,7 @@ from dagster_project.ledger.inbox import Inbox, InboxMessage
 from dagster_project.lifecycle.errors import InputError
 from dagster_project.lifecycle.links import UNSUBSCRIBE_SALT, unsubscribe_url
 from dagster_project.lifecycle.message import Draft, PlannedMessage, Sending
+from tests.ledgers import new_ledger
 
 NOW = datetime(2026, 11, 21, 9)
 OLD, NEW, FOREIGN = "an old key, sixteen and more", "a new key, sixteen and more", "a key of somebody else's"
@@ -144,10 +146,20 @@ def draft(message_id: str) -> Draft:
     )
 
 
+class PromptServer(uvicorn.Server):
+    """Looks every 10 ms whether it shall stop, and not every 100."""
+
+    async def main_loop(self) -> None:
+        ticks = 0
+        while not await self.on_tick(ticks):
+            ticks += 1
+            await asyncio.sleep(0.01)
+
+
 @contextlib.contextmanager
 def served(app: Any) -> Iterator[int]:
     """The port of the app on loopback, in a thread of its own."""
-    server = uvicorn.Server(uvicorn.Config(app, log_config=None, lifespan="off"))
+    server = PromptServer(uvicorn.Config(app, log_config=None, lifespan="off"))
     listener = socket.create_server(("127.0.0.1", 0))
     thread = threading.Thread(target=server.run, args=([listener],), daemon=True)
     thread.start()
@@ -173,7 +185,7 @@ def opened(url: str, **options: Any) -> Iterator[Site]:
 
 @pytest.fixture
 def site(tmp_path: Path) -> Iterator[Site]:
-    with opened(f"sqlite:///{tmp_path / 'ledger.sqlite'}") as one:
+    with opened(new_ledger(tmp_path / "ledger.sqlite")) as one:
         yield one
 
 
@@ -328,7 +340,7 @@ def test_a_token_is_good_for_an_hour_and_for_clocks_a_minute_apart(site: Site, s
 
 
 def test_the_age_of_a_token_can_be_set(tmp_path: Path) -> None:
-    with opened(f"sqlite:///{tmp_path / 'ledger.sqlite'}", max_age=timedelta(seconds=10)) as site:
+    with opened(new_ledger(tmp_path / "ledger.sqlite"), max_age=timedelta(seconds=10)) as site:
         statuses = []
         for seconds in (10, 1):
             site.clock.now += timedelta(seconds=seconds)
@@ -481,7 +493,7 @@ def test_other_sites_are_not_let_in_by_default(site: Site) -> None:
 def test_the_products_own_origin_is_let_in_by_name(tmp_path: Path) -> None:
     ours, theirs = "https://app.ledgerline.example", "https://evil.example"
     asked = {"Access_Control_Request_Method": "GET", "Access_Control_Request_Headers": "authorization"}
-    with opened(f"sqlite:///{tmp_path / 'ledger.sqlite'}", origins=[ours]) as site:
+    with opened(new_ledger(tmp_path / "ledger.sqlite"), origins=[ours]) as site:
         preflights = [site.ask("OPTIONS", "/inbox", Origin=origin, **asked) for origin in (ours, theirs)]
         simple = [site.ask("GET", "/inbox", user="u1", Origin=origin) for origin in (ours, theirs)]
 
@@ -532,7 +544,7 @@ def test_text_that_no_json_can_hold_is_no_trace_either() -> None:
 
 def test_a_ledger_that_is_locked_is_asked_again_later(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(database, "BUSY_TIMEOUT_MS", 50)
-    with opened(f"sqlite:///{tmp_path / 'ledger.sqlite'}") as site:
+    with opened(new_ledger(tmp_path / "ledger.sqlite")) as site:
         site.put(("Welcome", "", ""))
         holder = database.sqlite.connect(tmp_path / "ledger.sqlite", isolation_level=None)
         holder.execute("BEGIN IMMEDIATE")
@@ -547,7 +559,7 @@ def test_a_ledger_that_is_locked_is_asked_again_later(tmp_path: Path, monkeypatc
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", ["sqlite", "postgresql"])
 def test_many_at_once_each_get_their_own(request: pytest.FixtureRequest, tmp_path: Path, kind: str) -> None:
-    url = f"sqlite:///{tmp_path / 'ledger.sqlite'}"
+    url = new_ledger(tmp_path / "ledger.sqlite")
     if kind == "postgresql":
         url = request.getfixturevalue("postgresql_url")
         engine = sa.create_engine(url.replace("postgresql:", "postgresql+psycopg:"), poolclass=sa.NullPool)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 import shutil
-from functools import cache
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -21,6 +20,7 @@ from dagster_project.lifecycle.guards.reading import Grounds, Passage
 from dagster_project.lifecycle.message import PlannedMessage
 from dagster_project.lifecycle.template import SUBJECT_MAX_CHARS, Context, content_hash
 from tests.contented import Contented, Policy
+from tests.shipped import CAMPAIGNS, shipped_templates
 
 ROOT = Path(__file__).parents[2]
 LOCALES = ("en", "de", "fr", "es", "ja", "ar")
@@ -28,13 +28,8 @@ CONTEXT = Context("Ledgerline", "Hauptstr. 1, 10827 Berlin", "A title", "https:/
 SAMPLES = {"text": "Harbor & Vine", "number": 3, "date": "2026-03-14", "percent": 0.5}
 
 
-@cache
-def shipped() -> Library:
-    return load_templates(ROOT / "templates")
-
-
 def variants() -> list[tuple[str, str]]:
-    return [(campaign, locale) for campaign in shipped().campaigns for locale in LOCALES]
+    return [(campaign, locale) for campaign in CAMPAIGNS for locale in LOCALES]
 
 
 def facts_of(template: CompiledTemplate) -> dict[str, object]:
@@ -85,7 +80,7 @@ class Words(HTMLParser):
 @pytest.mark.parametrize(("campaign", "locale"), variants())
 def test_every_shipped_mail_is_in_every_locale(campaign: str, locale: str) -> None:
     """Both parts, subject and preheader: its lengths, its direction, its link, nothing unfilled and no English left in it."""
-    base = shipped().get(campaign, "default")
+    base = shipped_templates().get(campaign, "default")
     template = base.in_locale(locale)
     assert base.spec.locales == LOCALES
     for facts in (facts_of(template), *extremes(template.spec).values()):
@@ -111,17 +106,19 @@ def test_every_shipped_mail_is_in_every_locale(campaign: str, locale: str) -> No
 def test_what_is_shipped_passes_the_guards_in_every_locale() -> None:
     """Rendering at its extremes and wording, all campaigns, as `postrider check` looks."""
     required = {
-        campaign: [name for name, fact in shipped().get(campaign, "default").spec.facts.items() if fact.required]
-        for campaign in shipped().campaigns
+        campaign: [
+            name for name, fact in shipped_templates().get(campaign, "default").spec.facts.items() if fact.required
+        ]
+        for campaign in shipped_templates().campaigns
     }
 
-    assert check(shipped(), required, ["payment_failed"], load_phrases(ROOT / "templates")) == []
+    assert check(shipped_templates(), required, ["payment_failed"], load_phrases(ROOT / "templates")) == []
 
 
 def test_a_mail_in_another_language_reads_well_alone_as_text() -> None:
     """The whole of one, as its reader sees it."""
     facts = {"first_name": "Jürgen", "account_name": "Harbor & Vine", "plan": "team", "payment_failed_on": "2026-03-02"}
-    template = shipped().get("payment_failed", "default").in_locale("de")
+    template = shipped_templates().get("payment_failed", "default").in_locale("de")
     mail = template.render(facts, None, Context("Ledgerline", "Street 1", "T", None))
 
     assert mail.subject == "Ihre Zahlung an Ledgerline hat nicht geklappt"
@@ -143,7 +140,7 @@ def test_a_mail_in_another_language_reads_well_alone_as_text() -> None:
 
 def test_arabic_is_mirrored_and_what_is_filled_in_is_isolated() -> None:
     """Alignment, the panel's bar, the button; a Latin name can't turn the signs around it. English stays as it is."""
-    welcome = shipped().get("setup_stalled", "default")
+    welcome = shipped_templates().get("setup_stalled", "default")
     arabic, english = (
         template.render(facts_of(welcome), None, CONTEXT).html for template in (welcome.in_locale("ar"), welcome)
     )
@@ -155,7 +152,7 @@ def test_arabic_is_mirrored_and_what_is_filled_in_is_isolated() -> None:
     assert 'href="https://app.ledgerline.example/setup"' in arabic
     assert "<bdi>" not in english
     assert "border-left: 4px" in english
-    assert "Hiragino" in shipped().get("welcome", "default").in_locale("ja").parts[COMPILED].content.decode()
+    assert "Hiragino" in shipped_templates().get("welcome", "default").in_locale("ja").parts[COMPILED].content.decode()
 
 
 def test_each_locale_is_a_version_of_its_own_and_one_catalogue_s_change_is_no_other_s(root: Path) -> None:
@@ -240,7 +237,7 @@ def drafted(
 def test_a_model_s_words_are_filled_and_judged_in_the_mail_s_locale(root: Path) -> None:
     """Numbers as the locale writes them; it may repeat what that locale's own words say, and not what another's do."""
     slots = {"opening": "Das ist {{weeks_away}} Wochen her.", "invitation": "Schauen Sie doch wieder einmal vorbei."}
-    (made,) = drafted(shipped(), "winback", "de", {"weeks_away": 1200}, slots).drafts
+    (made,) = drafted(shipped_templates(), "winback", "de", {"weeks_away": 1200}, slots).drafts
     assert (made.mode, made.locale) == ("assisted", "de")
     assert "Das ist 1.200 Wochen her." in made.text
 
@@ -277,7 +274,7 @@ def test_values_in_a_model_s_arabic_words_are_isolated_as_in_the_template_s_own(
 )
 def test_a_person_gets_their_locale_else_its_language_else_the_policy_s_fallback(asked: str | None, said: str) -> None:
     """The draft says which, and its recipe is of that version."""
-    library = shipped()
+    library = shipped_templates()
     batch = drafted(library, "welcome", asked, {"first_name": "Ana"})
     (made,) = batch.drafts
 

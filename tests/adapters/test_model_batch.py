@@ -21,6 +21,7 @@ from dagster_project.lifecycle.roles.policy import policy_question
 from dagster_project.lifecycle.roles.reviewer import reviewer_question
 from dagster_project.lifecycle.roles.writer import WriterRequest, writer_question
 from dagster_project.lifecycle.template import SlotSpec
+from tests.http_server import PromptServer
 from tests.model_server import PATH, Batches, Handler, as_json, completion, saying
 
 PROMPTS = load_prompts(Path(__file__).parents[2] / "templates" / "prompts")
@@ -65,7 +66,7 @@ class Served:
 
 @pytest.fixture
 def server() -> Iterator[HTTPServer]:
-    with HTTPServer(host="127.0.0.1", threaded=True) as running:
+    with PromptServer(host="127.0.0.1", threaded=True) as running:
         yield running
 
 

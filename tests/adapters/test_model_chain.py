@@ -20,7 +20,7 @@ from werkzeug import Request, Response
 
 from dagster_project.adapters.model_chain import PATIENCE, Limits, ModelChain, Record, model_names, open_models
 from dagster_project.adapters.prompts import load_classes, load_prompts
-from dagster_project.adapters.templates import load_phrases, load_templates
+from dagster_project.adapters.templates import load_phrases
 from dagster_project.lifecycle.budget import Budget
 from dagster_project.lifecycle.drafting import Batch, Model, draft_all
 from dagster_project.lifecycle.errors import InputError
@@ -31,7 +31,9 @@ from dagster_project.lifecycle.roles.writer import WriterRequest, writer_questio
 from dagster_project.lifecycle.template import SlotSpec
 from dagster_project.settings import Settings
 from tests.contented import Policy
+from tests.http_server import PromptServer
 from tests.model_server import PATH, as_json, by_role, completion, objections, read, saying, scores, shown
+from tests.shipped import shipped_templates
 
 ROOT = Path(__file__).parents[2]
 PROMPTS = ROOT / "templates" / "prompts"
@@ -63,7 +65,7 @@ ANSWER = {"opening": "Good to see {{account_name}} again.", "closing": "See you 
 @pytest.fixture
 def server() -> Iterator[HTTPServer]:
     """A fresh server per test, on a free port of loopback."""
-    with HTTPServer(host="127.0.0.1", threaded=True) as running:
+    with PromptServer(host="127.0.0.1", threaded=True) as running:
         yield running
 
 
@@ -425,7 +427,7 @@ def test_a_letter_that_a_guard_refuses_gives_way_to_the_template(
 
 def draft_winbacks(asked: Asking | None, mode: Mode = "assisted", review: str = "none") -> Batch:
     """Forty people whose weeks lie in one range, drafted with the shipped template."""
-    library = load_templates(ROOT / "templates")
+    library = shipped_templates()
     messages = [
         PlannedMessage(
             message_id=f"message-{number}",

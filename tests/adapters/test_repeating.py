@@ -25,6 +25,7 @@ from dagster_project.lifecycle.message import Via
 from dagster_project.lifecycle.mime import Built
 from tests.faults.conftest import LETTERHEAD
 from tests.http_server import PATIENCE, Request, Scripted, reply
+from tests.ledgers import new_ledger
 from tests.released import AS_OF, release
 
 LOST = Receipt("unknown", "reply: timed out")
@@ -73,7 +74,7 @@ def _without_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def url(tmp_path: Path) -> str:
-    return f"sqlite:///{tmp_path / 'ledger.sqlite'}"
+    return new_ledger(tmp_path / "ledger.sqlite")
 
 
 @pytest.fixture

@@ -11,12 +11,12 @@ from pathlib import Path
 import pytest
 
 from dagster_project.adapters.knowledge import Retriever, load_knowledge
-from dagster_project.adapters.templates import Library, load_templates
 from dagster_project.lifecycle.drafting import writer_request
 from dagster_project.lifecycle.message import Mode, PlannedMessage
 from dagster_project.lifecycle.retrieval import sought
 from dagster_project.lifecycle.roles.writer import WriterRequest
 from tests.contented import Policy
+from tests.shipped import shipped_templates
 
 ROOT = Path(__file__).parents[2]
 MORNING = datetime(2026, 9, 1, 9)
@@ -26,11 +26,6 @@ RECALL_AT_3 = (
 
 
 pytestmark = pytest.mark.slow  # every shipped template is compiled
-
-
-@functools.cache
-def shipped_templates() -> Library:
-    return load_templates(ROOT / "templates")
 
 
 def shipped(campaign: str, title: str, mode: Mode = "assisted", locale: str = "en", **facts: object) -> WriterRequest:

@@ -10,6 +10,7 @@ import pytest
 
 from dagster_project.adapters.templates import check, load_templates, parse_spec
 from dagster_project.lifecycle.errors import InputError
+from tests.shipped import shipped_templates
 
 ROOT = Path(__file__).parents[2]
 CAMPAIGNS = (
@@ -49,7 +50,7 @@ def test_every_campaign_has_its_mail() -> None:
 
 def test_shipped_templates_render_at_their_extremes() -> None:
     """Longest facts and null facts; required facts as the templates themselves say."""
-    library = load_templates(ROOT / "templates")
+    library = shipped_templates()
     required = {
         campaign: [name for name, fact in library.get(campaign, "default").spec.facts.items() if fact.required]
         for campaign in CAMPAIGNS

@@ -9,12 +9,11 @@ from pathlib import Path
 
 import pytest
 
-from dagster_project.commands.run import run
+from dagster_project.commands.run import Report, run
 from dagster_project.commands.settings import open_home
 from dagster_project.home import Home
 from dagster_project.settings import Settings
 
-MORNING = datetime(2026, 9, 1, 9)
 THREADS = 2
 
 
@@ -34,9 +33,8 @@ def tick_in() -> Callable[[Path, Path, datetime], None]:
 
 
 @pytest.fixture(scope="session")
-def opened(small_company: Path) -> Callable[[Path], Home]:
+def opened(small_company: Path, parsed: Home) -> Callable[[Path], Home]:
     """Opens a home folder on the small company; all of them share one parsed project."""
-    parsed = Home(Settings(home=small_company.parent / "parsed", data=small_company, threads=THREADS))
 
     def open_(folder: Path) -> Home:
         home = Home(Settings(home=folder, data=small_company, threads=THREADS))
@@ -47,19 +45,9 @@ def opened(small_company: Path) -> Callable[[Path], Home]:
 
 
 @pytest.fixture(scope="session")
-def ticked(tmp_path_factory: pytest.TempPathFactory, small_company: Path, opened: Callable[[Path], Home]) -> Home:
+def ticked(first_tick: tuple[Path, Report], opened: Callable[[Path], Home]) -> Home:
     """A home after the tick of 9 o'clock. Not to be changed."""
-    folder = tmp_path_factory.mktemp("ticked") / "home"
-    _tick_in(folder, small_company, MORNING)
-    return opened(folder)
-
-
-@pytest.fixture(scope="session")
-def parsed(tmp_path_factory: pytest.TempPathFactory) -> Home:
-    """A home in which nothing has run, whose project dbt has parsed. Not to be changed."""
-    made = Home(Settings(home=tmp_path_factory.mktemp("parsed") / "home"))
-    _ = made.policies
-    return made
+    return opened(first_tick[0])
 
 
 @pytest.fixture

@@ -19,6 +19,7 @@ from dagster_project.home import Home
 from dagster_project.lifecycle.errors import InputError
 from dagster_project.lifecycle.evals.contexts import cases, messages_of
 from dagster_project.lifecycle.message import Draft, PlannedMessage
+from tests.http_server import PromptServer
 from tests.model_server import PATH, as_json
 from tests.record_evals import script
 
@@ -54,7 +55,7 @@ class Server:
 
 @pytest.fixture
 def server() -> Iterator[Server]:
-    with HTTPServer(host="127.0.0.1", threaded=True) as running:
+    with PromptServer(host="127.0.0.1", threaded=True) as running:
         yield Server(running)
 
 

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from datetime import datetime
+
 import pytest
 
 from dagster_project.home import Home
 
-from .conftest import MORNING
-
 pytestmark = pytest.mark.slow
+
+MORNING = datetime(2026, 9, 1, 9)
 
 INVARIANTS = {
     "primary_key_fct_deliveries_message_id",

@@ -14,6 +14,7 @@ from werkzeug import Request, Response
 
 from dagster_project import home as home_module
 from dagster_project.adapters.catalogues import DRAFTED, read, reviewed
+from tests.http_server import PromptServer
 
 ROOT = Path(__file__).parents[2]
 LOCALES = ["ar", "de", "es", "fr", "ja"]
@@ -153,7 +154,7 @@ class Translating:
 
 @pytest.fixture
 def model(templates: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Translating]:
-    with HTTPServer(host="127.0.0.1") as server:
+    with PromptServer(host="127.0.0.1") as server:
         monkeypatch.setenv("OPENAI_BASE_URL", server.url_for("/v1"))
         yield Translating(server, templates / "locales" / "ar.po")
 

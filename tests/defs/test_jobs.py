@@ -85,10 +85,9 @@ def test_a_scheduled_tick_is_as_of_its_hour() -> None:
 
 
 @pytest.mark.slow
-def test_what_a_person_approves_is_delivered_and_nothing_else(make_home: Callable[..., Home], tick: Tick) -> None:
+def test_what_a_person_approves_is_delivered_and_nothing_else(make_ticked: Callable[..., Home]) -> None:
     """The sensor waits for an approval, the job it starts sends just that draft, and then it waits again."""
-    home = make_home()
-    assert tick(home).error is None
+    home = make_ticked()
     before = {path.stem for path in home.outbox.rglob("*.eml")}
     in_review = waiting(home)["waiting"]
     assert len(in_review) > 1
@@ -154,11 +153,12 @@ def test_a_delivery_goes_on_with_a_tick_that_died_after_its_decisions_passed(
 
 
 @pytest.mark.slow
-def test_a_delivery_leaves_alone_what_a_tick_did_not_get_to_decide(make_home: Callable[..., Home], tick: Tick) -> None:
+def test_a_delivery_leaves_alone_what_a_tick_did_not_get_to_decide(
+    make_ticked: Callable[..., Home], tick: Tick
+) -> None:
     """Without decisions nobody would seem to qualify any more, and all that waits would be cancelled for good; with decisions
     that no gate has judged, an audience that exploded would be mailed."""
-    home = make_home()
-    assert tick(home, MORNING).error is None
+    home = make_ticked()
     chosen = waiting(home)["waiting"][0]["message_id"]
     decide(home, [chosen], "approve", "ana", "reads well")
     with home.ledger() as ledger:
@@ -181,11 +181,10 @@ def test_a_delivery_leaves_alone_what_a_tick_did_not_get_to_decide(make_home: Ca
 
 @pytest.mark.slow
 def test_a_delivery_after_a_tick_that_a_gate_stopped_cancels_nothing_and_sends_nothing(
-    make_home: Callable[..., Home], tick: Tick
+    make_ticked: Callable[..., Home], tick: Tick
 ) -> None:
     """The warehouse then holds the verdicts of the tick before: by the stopped tick's time nobody qualifies any more."""
-    home = make_home()
-    assert tick(home).error is None
+    home = make_ticked()
     in_review = [row["message_id"] for row in waiting(home)["waiting"]]
     mails = set(home.outbox.rglob("*.eml"))
     stopped = tick(home, datetime(2026, 9, 4, 9))

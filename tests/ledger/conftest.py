@@ -11,11 +11,14 @@ from email.message import EmailMessage
 from pathlib import Path
 from typing import Any
 
+import psycopg
 import pytest
 import sqlalchemy as sa
 
 from dagster_project.ledger import Claim, Ledger, Release, open_ledger
 from dagster_project.lifecycle.message import Draft, Outcome, PlannedMessage, Result, Sending, content_hash
+from tests.ledgers import new_ledger
+from tests.postgresql import dumped
 
 AS_OF = datetime(2026, 3, 2, 9)
 STAGES = ("audience", "content")
@@ -178,19 +181,48 @@ _numbers = itertools.count(1)
 def _empty_schema(server: str) -> str:
     """A schema of its own on the server: to a ledger, an empty database."""
     name = f"ledger_{next(_numbers)}"
-    engine = sa.create_engine(server.replace("postgresql:", "postgresql+psycopg:"), poolclass=sa.NullPool)
-    with engine.connect() as connection, connection.begin():
-        connection.exec_driver_sql(f"CREATE SCHEMA {name}")
+    _execute(server, f"CREATE SCHEMA {name}")
+    return _in_schema(server, name)
+
+
+def _in_schema(server: str, name: str) -> str:
     return f"{server}?options=-csearch_path%3D{name}"
+
+
+def _execute(server: str, statements: str) -> None:
+    with psycopg.connect(server) as connection:
+        connection.execute(statements.encode())
+
+
+@pytest.fixture(scope="session")
+def new_schema(postgresql_url: str) -> Callable[[], str]:
+    """Each call is the URL of another ledger in which nothing has happened: what the migrations made, once, made anew by its dump."""
+    with open_ledger(_empty_schema(postgresql_url), Clock()) as made:
+        first = made._database.engine.url.query["options"].rpartition("=")[2]
+    statements = dumped(postgresql_url, first)
+
+    def new() -> str:
+        name = f"ledger_{next(_numbers)}"
+        _execute(postgresql_url, statements.replace(first, name))
+        return _in_schema(postgresql_url, name)
+
+    return new
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def empty_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """The URL of a database that holds nothing yet."""
+    if request.param == "sqlite":
+        return f"sqlite:///{tmp_path / 'empty.sqlite'}"
+    return _empty_schema(request.getfixturevalue("postgresql_url"))
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])
 def new_url(request: pytest.FixtureRequest, tmp_path: Path) -> Callable[[], str]:
-    """Each call is the URL of another empty database."""
+    """Each call is the URL of another ledger in which nothing has happened."""
     if request.param == "sqlite":
-        return lambda: f"sqlite:///{tmp_path / f'ledger-{next(_numbers)}.sqlite'}"
-    server: str = request.getfixturevalue("postgresql_url")
-    return lambda: _empty_schema(server)
+        return lambda: new_ledger(tmp_path / f"ledger-{next(_numbers)}.sqlite")
+    return request.getfixturevalue("new_schema")
 
 
 @contextlib.contextmanager
@@ -216,12 +248,12 @@ def world(new_world: Callable[[], World]) -> World:
 @pytest.fixture
 def sqlite_world(tmp_path: Path) -> Iterator[World]:
     """For what only SQLite does, or where the database makes no difference."""
-    with _opened(f"sqlite:///{tmp_path / 'ledger.sqlite'}") as world:
+    with _opened(new_ledger(tmp_path / "ledger.sqlite")) as world:
         yield world
 
 
 @pytest.fixture
-def postgresql_world(postgresql_url: str) -> Iterator[World]:
+def postgresql_world(new_schema: Callable[[], str], postgresql_url: str) -> Iterator[World]:
     """For what only PostgreSQL does."""
-    with _opened(_empty_schema(postgresql_url)) as world:
+    with _opened(new_schema()) as world:
         yield world

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import sqlalchemy as sa
 
-from dagster_project.ledger import Claim, open_ledger
-from dagster_project.ledger.repeats import FIRST_PAUSE, LOOK_AT_ONCE
+from dagster_project.ledger import Claim, open_ledger, repeats
+from dagster_project.ledger.repeats import FIRST_PAUSE
 from dagster_project.ledger.schema import VERSION_TABLE
 from dagster_project.lifecycle.errors import InputError, Refusal
 from dagster_project.lifecycle.flow import Way, parse_flow
@@ -29,12 +29,19 @@ def marked(world: World, count: int = 1, via: Via | None = None) -> list[Claim]:
     """So many messages that are being sent, each under its id as the key."""
     world.released(count)
     claims = world.claim(count)
-    for claim in claims:
-        key = claim.message.message_id
-        how = via or Via(TRANSPORT, key)
-        raw = world.raw(claim)
-        send = Sending(key, claim.lease, claim.draft.draft_hash, raw, SENDER, claim.message.email, how)
-        assert world.ledger.mark_sending([send], world.as_of) == {}
+    sends = [
+        Sending(
+            claim.message.message_id,
+            claim.lease,
+            claim.draft.draft_hash,
+            world.raw(claim),
+            SENDER,
+            claim.message.email,
+            via or Via(TRANSPORT, claim.message.message_id),
+        )
+        for claim in claims
+    ]
+    assert world.ledger.mark_sending(sends, world.as_of) == {}
     return claims
 
 
@@ -306,13 +313,15 @@ def test_asked_again_after_a_silent_commit_nothing_is_written_twice(world: World
     assert world.failed_checks(accepted={"m0001": 1}) == set()
 
 
-def test_what_is_stopped_hides_nobody_behind_it(sqlite_world: World) -> None:
+def test_what_is_stopped_hides_nobody_behind_it(sqlite_world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """More are stopped than are looked at in one go."""
+    monkeypatch.setattr(repeats, "LOOK_AT_ONCE", 20)
     world = sqlite_world
-    in_doubt(world, LOOK_AT_ONCE + 20)
-    for number in range(1, LOOK_AT_ONCE + 11):
+    in_doubt(world, 40)
+    for number in range(1, 31):
         world.ledger.suppress(reason="unsubscribed", actor="web", user_id=f"u{number}")
 
-    assert [one.message_id for one in begin(world, limit=5)] == [f"m{LOOK_AT_ONCE + 11 + n:04}" for n in range(5)]
+    assert [one.message_id for one in begin(world, limit=5)] == [f"m{31 + n:04}" for n in range(5)]
     assert len(begin(world, worker="worker-3", limit=100)) == 5
 
 

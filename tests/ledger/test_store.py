@@ -19,19 +19,22 @@ from dagster_project.ledger.database import sqlite
 from dagster_project.ledger.schema import HEAD_REVISION, VERSION_TABLE, metadata
 from dagster_project.lifecycle.errors import InputError
 
+from .conftest import _opened
+
 if TYPE_CHECKING:
     from .conftest import Clock, World
 
 
-def test_an_empty_database_becomes_a_ledger_that_can_be_opened_again(world: World) -> None:
-    world.plan()
+def test_an_empty_database_becomes_a_ledger_that_can_be_opened_again(empty_url: str) -> None:
+    with _opened(empty_url) as world:
+        world.plan()
     with open_ledger(world.url, world.clock) as again:
         assert [message.message_id for message in again.messages()] == ["m0001"]
         assert again.verify()["ok"]
 
 
-def test_the_migrations_build_what_the_schema_says(world: World) -> None:
-    with world.engine.connect() as connection:
+def test_the_migrations_build_what_the_schema_says(empty_url: str) -> None:
+    with _opened(empty_url) as world, world.engine.connect() as connection:
         context = MigrationContext.configure(connection, opts={"version_table": VERSION_TABLE})
         assert compare_metadata(context, metadata) == []
 
@@ -45,7 +48,7 @@ def test_the_head_revision_is_the_newest_migration() -> None:
 def test_a_newer_revision_is_refused_and_left_alone(world: World) -> None:
     world.doctor(f"UPDATE {VERSION_TABLE} SET version_num = '9999'")
 
-    with pytest.raises(InputError, match=r"schema revision 9999; this version knows up to 0008"):
+    with pytest.raises(InputError, match=f"schema revision 9999; this version knows up to {HEAD_REVISION}"):
         open_ledger(world.url, world.clock)
     with world.engine.connect() as connection:
         assert connection.execute(sa.text(f"SELECT version_num FROM {VERSION_TABLE}")).scalar() == "9999"

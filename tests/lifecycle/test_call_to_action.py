@@ -11,9 +11,9 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dagster_project.adapters.templates import load_templates
 from dagster_project.lifecycle.call_to_action import MAX_LINK_CHARS, call_to_action
 from dagster_project.lifecycle.template import Context
+from tests.shipped import shipped_templates
 
 LINK = "https://app.ledgerline.example/start?a=1&b=2"
 UNSUBSCRIBE = "https://mail.ledgerline.example/u/token"
@@ -79,7 +79,7 @@ def test_no_html_takes_long_to_look_through(piece: str) -> None:
 
 
 def test_each_campaigns_mail_has_its_own_first_link() -> None:
-    library, wrong = load_templates(TEMPLATES), {}
+    library, wrong = shipped_templates(), {}
     for file in sorted(TEMPLATES.glob("emails/*/*/template.yml")):
         campaign, variant = file.parts[-3:-1]
         spec = yaml.safe_load(file.read_text(encoding="utf-8"))

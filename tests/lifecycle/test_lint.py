@@ -14,7 +14,6 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from dagster_project.adapters.compiled import CompiledTemplate
-from dagster_project.adapters.templates import load_templates
 from dagster_project.lifecycle.dkim import SigningKey, signed
 from dagster_project.lifecycle.lint.catalogue import RULES, lint
 from dagster_project.lifecycle.lint.domains import is_aligned, is_reserved_host
@@ -23,6 +22,7 @@ from dagster_project.lifecycle.lint.wording import find_test_wording
 from dagster_project.lifecycle.message import Draft
 from dagster_project.lifecycle.mime import build
 from dagster_project.settings import Settings
+from tests.shipped import shipped_templates
 
 ROOT = Path(__file__).parents[2]
 AT = datetime.fromisoformat("2026-11-21T09:00:05")
@@ -671,7 +671,7 @@ def shipped(campaign: str, template: CompiledTemplate, kind: str, env: str) -> l
 
 def test_every_shipped_mail_passes_while_developing_and_not_in_production_with_demo_settings() -> None:
     """Nothing leaves for real people under the demo company's name, with its links, without a signature."""
-    templates = load_templates(ROOT / "templates").templates
+    templates = shipped_templates().templates
 
     assert len(templates) >= 11
     for (campaign, _), template in templates.items():

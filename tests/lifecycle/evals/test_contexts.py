@@ -7,10 +7,11 @@ from pathlib import Path
 import pytest
 import yaml
 
-from dagster_project.adapters.templates import Library, load_templates
+from dagster_project.adapters.templates import Library
 from dagster_project.lifecycle.errors import InputError
 from dagster_project.lifecycle.evals.contexts import Case, cases, messages_of, parse_contexts
 from dagster_project.lifecycle.template import TemplateSpec, prepare_facts
+from tests.shipped import shipped_templates
 
 ROOT = Path(__file__).parents[3]
 RAW = yaml.safe_load((ROOT / "templates" / "evals" / "contexts.yml").read_text(encoding="utf-8"))
@@ -34,7 +35,7 @@ SPEC = TemplateSpec.model_validate(
 
 @pytest.fixture(scope="module")
 def library() -> Library:
-    return load_templates(ROOT / "templates")
+    return shipped_templates()
 
 
 def test_every_context_fills_every_type_of_fact() -> None:
