@@ -138,6 +138,11 @@ def _request(
         brief=letter.brief if letter else "",
         ctas={name: cta.label for name, cta in spec.ctas.items()} if letter else {},
         facts={name: values[name] for name, fact in spec.facts.items() if fact.to_model == "public"},
+        looked_up=tuple(
+            str(value)
+            for name, fact in spec.facts.items()
+            if fact.to_model == "public" and fact.values and (value := message.facts.get(name)) is not None
+        ),
         quoted=redacted_facts(spec, message, patterns, author_words(own_words(template))) if patterns else {},
         ranges={
             name: fact.bucket(value)
