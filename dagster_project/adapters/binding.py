@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 
 from dagster_project.adapters.dependencies import reads
 from dagster_project.adapters.warehouse import Connection, SqlError, first_line
+from dagster_project.lifecycle.campaign import POLICY_KEY
 from dagster_project.lifecycle.errors import InputError
 from dagster_project.lifecycle.explanation import conditions_sql, form_problem
+
+SCORES = ("engagement", "churn_risk", "expansion")  # that int_candidate_values puts beside a person's columns
+NUMBER = re.compile(r"DOUBLE|FLOAT|DECIMAL|U?(?:TINY|SMALL|BIG|HUGE)?INT(?:EGER)?\b")
 
 
 def refused(connection: Connection, queries: Mapping[str, str]) -> dict[str, str]:
@@ -26,6 +31,21 @@ def refused(connection: Connection, queries: Mapping[str, str]) -> dict[str, str
             found[model] = first_line(error)
         left_out.add(model)
     return found
+
+
+def value_type_problem(connection: Connection, campaign_id: str, expression: str) -> str | None:
+    """Why a policy's value is no number, in one line; None where it is one. Of `int_users_enriched` as it stands, and the scores. Nothing
+    of an expression that is refused as a whole."""
+    scores = ", ".join(f"null::double as {name}" for name in SCORES)
+    people = f"(select * from main.int_users_enriched cross join (select {scores}) as scores) as people"
+    try:
+        ((_, kind, *_),) = connection.execute(f"describe select ({expression}) as value from {people}").fetchall()
+    except SqlError:
+        return None
+    if NUMBER.match(kind):
+        return None
+    key = f"int_triggers__{campaign_id}: {POLICY_KEY}.value"
+    return f"{key}: found {expression!r}, which is {kind.lower()}; allowed is a number"
 
 
 def trigger_problem(connection: Connection, trigger: str, sql: str) -> str | None:

@@ -13,7 +13,7 @@ from typing import Any
 
 from pydantic import SecretStr
 
-from dagster_project.adapters.binding import refused, trigger_problem
+from dagster_project.adapters.binding import refused, trigger_problem, value_type_problem
 from dagster_project.adapters.compiled import COMPILED, CompiledTemplate
 from dagster_project.adapters.templates import extremes
 from dagster_project.commands import inspection, knowledge
@@ -130,6 +130,9 @@ def _models(home: Home) -> tuple[int, list[str]]:
                 # A condition of a wrong type is often what the engine has refused, in other words.
                 if problem := trigger_problem(connection, name, queries[name]):
                     lines[name] = problem
+            for name, policy in sorted(home.policies.items()):
+                if policy.value and (problem := value_type_problem(connection, name, policy.value)):
+                    lines["int_candidate_values"] = problem
     return len(queries) - len(lines), list(lines.values())
 
 

@@ -154,6 +154,10 @@ def test_without_data_no_model_is_tried(make_home: Callable[..., Home], tmp_path
             ["int_triggers__welcome: config.meta.campaign.value: found unknown column 'setup_step_done'"],
         ),
         (
+            f"{TRIGGERS}/int_triggers__winback.yml", "          value:", "          value: case when seats > 1 then plan end #",
+            ["int_triggers__winback: config.meta.campaign.value: found 'case when seats > 1 then plan end', which is varchar"],
+        ),
+        (
             f"{TRIGGERS}/int_triggers__first_value.yml", "step: 3", "step: 2",
             ["sequence.step: found steps 1 (welcome), 2 (first_value), 2 (setup_stalled) in sequence 'onboarding'"],
         ),
@@ -162,7 +166,7 @@ def test_without_data_no_model_is_tried(make_home: Callable[..., Home], tmp_path
             ["welcome", "no_such_fact"],
         ),
     ],
-    ids=["policy key", "unknown column of an exit", "unknown column of a value", "step taken twice", "undefined variable"],
+    ids=["policy key", "unknown column of an exit", "unknown column of a value", "text of a value", "step taken twice", "undefined variable"],
 )  # fmt: skip
 def test_a_mistake_is_named_with_its_file(
     make_home: Callable[..., Home], project: Path, file: str, old: str, new: str, words: list[str]

@@ -38,7 +38,8 @@ stated as (
         {%- if value -%}
             select
                 message_id,
-                cast({{ value }} as double) as value
+                -- a text is no number, also where it reads like one
+                0e0 + ({{ value }}) as value
             from people
             where campaign_id = '{{ campaign.campaign_id }}'
             union all
