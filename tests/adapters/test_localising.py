@@ -255,7 +255,7 @@ def test_values_in_a_model_s_arabic_words_are_isolated_as_in_the_template_s_own(
     """By markup in HTML alone: nobody sees a character of direction in subject or text. Other languages have none of it."""
     facts = {"account_name": "Rock & <Roll> (UK)", "weeks_away": 12}
     slots = {"opening": "مرّ {{weeks_away}} أسبوعًا على {{account_name}}.", "invitation": "ألقوا نظرة على التقرير."}
-    (made,) = drafted(shipped(), "winback", "ar", facts, slots).drafts
+    (made,) = drafted(shipped_templates(), "winback", "ar", facts, slots).drafts
 
     assert made.mode == "assisted"
     assert "مرّ <bdi>12</bdi> أسبوعًا على <bdi>Rock &amp; &lt;Roll&gt; (UK)</bdi>." in made.html
@@ -265,7 +265,7 @@ def test_values_in_a_model_s_arabic_words_are_isolated_as_in_the_template_s_own(
         "opening": "{{account_name}} wartet seit {{weeks_away}} Wochen.",
         "invitation": "Schauen Sie wieder vorbei.",
     }
-    (made,) = drafted(shipped(), "winback", "de", facts, slots).drafts
+    (made,) = drafted(shipped_templates(), "winback", "de", facts, slots).drafts
     assert "Rock &amp; &lt;Roll&gt; (UK) wartet seit 12 Wochen." in made.html
 
 
