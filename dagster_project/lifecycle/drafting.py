@@ -15,7 +15,7 @@ from dagster_project.lifecycle.formats import without_isolates
 from dagster_project.lifecycle.guards.placeholders import fill
 from dagster_project.lifecycle.guards.reading import Phrases
 from dagster_project.lifecycle.message import Draft, Mode, PlannedMessage, content_hash
-from dagster_project.lifecycle.patterns import form_of, pattern_of
+from dagster_project.lifecycle.patterns import form_of, offered_to, pattern_of
 from dagster_project.lifecycle.pipeline import Outcome, Standard, own_words, written
 from dagster_project.lifecycle.prompt_canary import Canary
 from dagster_project.lifecycle.redaction import Find, author_words, redacted_facts
@@ -125,6 +125,8 @@ def _request(
         )
     letter = spec.letter if policy.mode == "autonomous" else None
     letters = {cta: one.version for cta, one in template.letters.items()} if letter else {}
+    slots = letter.slots() if letter else spec.slots
+    offered = offered_to(slots)
     return WriterRequest(
         campaign_id=message.campaign_id,
         variant=message.variant,
@@ -132,10 +134,15 @@ def _request(
         locale=locale,
         tone=spec.tone,
         template_version=content_hash(letters) if letter else template.version,
-        slots=letter.slots() if letter else spec.slots,
+        slots=slots,
         brief=letter.brief if letter else "",
         ctas={name: cta.label for name, cta in spec.ctas.items()} if letter else {},
         facts={name: values[name] for name, fact in spec.facts.items() if fact.to_model == "public"},
+        looked_up=tuple(
+            str(value)
+            for name, fact in spec.facts.items()
+            if fact.to_model == "public" and fact.values and (value := message.facts.get(name)) is not None
+        ),
         quoted=redacted_facts(spec, message, patterns, author_words(own_words(template))) if patterns else {},
         ranges={
             name: fact.bucket(value)
@@ -143,10 +150,14 @@ def _request(
             if fact.to_model == "bucket" and isinstance(value := message.facts.get(name), int | float)
         },
         forms={
-            name: form for name, fact in spec.facts.items() if (form := form_of(fact, message.facts.get(name), locale))
+            name: form
+            for name, fact in spec.facts.items()
+            if name in offered and (form := form_of(fact, message.facts.get(name), locale))
         },
         placeholders=tuple(
-            name for name, value in values.items() if value is not None and spec.facts[name].to_model != "never"
+            name
+            for name, value in values.items()
+            if name in offered and value is not None and spec.facts[name].to_model != "never"
         ),
     )
 
@@ -404,6 +415,7 @@ def writer_requests(
     key_of: dict[str, str] = {}
     requests: dict[str, WriterRequest] = {}
     key_of_pattern: dict[tuple[object, ...], str] = {}
+    offered_by: dict[tuple[str, str], frozenset[str]] = {}
     for message in messages:
         policy = policies.get(message.campaign_id)
         if policy is None or policy.mode == "template":
@@ -415,8 +427,12 @@ def writer_requests(
             locale = locale_of(message, policy, template)
             template = template.in_locale(locale)
             values = prepare_facts(template.name, template.spec.facts, message.facts, locale)
+            kind = message.campaign_id, message.variant
+            if (offered := offered_by.get(kind)) is None:
+                letter = template.spec.letter if policy.mode == "autonomous" else None
+                offered = offered_by[kind] = offered_to(letter.slots() if letter else template.spec.slots)
             # What a user wrote is that user's own: such a request is made for each.
-            pattern = None if template.spec.redacted else pattern_of(message, template.spec, values, locale)
+            pattern = None if template.spec.redacted else pattern_of(message, template.spec, values, locale, offered)
             if pattern is None or (key := key_of_pattern.get(pattern)) is None:
                 request = _request(message, policy, template, values, locale, patterns)
                 key = request.key

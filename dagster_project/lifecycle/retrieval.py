@@ -77,6 +77,7 @@ class Question:
 def sought(request: WriterRequest) -> Question:
     """What a writer asked this would look up."""
     said = [display(value) for value in request.facts.values() if isinstance(value, str)]
+    said += [words for words in request.looked_up if words not in said]
     asked = [request.brief] if request.brief else [slot.description for slot in request.slots.values()]
     return Question("\n".join(said), "\n".join([request.campaign_title, *asked]))
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import itertools
 from collections.abc import Mapping
 from datetime import datetime
 from pathlib import Path
@@ -20,9 +21,8 @@ from tests.shipped import shipped_templates
 
 ROOT = Path(__file__).parents[2]
 MORNING = datetime(2026, 9, 1, 9)
-RECALL_AT_3 = (
-    0.9  # measured: 0.917, of which two misses are facts in German and Japanese that look for English articles
-)
+RECALL_AT_3 = 0.95  # measured: 0.967
+FEATURES = ("dashboards", "reports", "alerts", "automations", "exports", "the API", "integrations")
 
 
 pytestmark = pytest.mark.slow  # every shipped template is compiled
@@ -149,3 +149,17 @@ def test_words_alone_find_nine_tenths_of_what_a_writer_needs(retriever: Retrieve
 
     assert sum(recall.values()) / len(recall) >= RECALL_AT_3, missed
     assert len(first) >= 26, sorted(set(asked) - set(first))
+
+
+@pytest.mark.parametrize("locale", ["en", "de", "fr", "es", "ja", "ar"])
+def test_articles_in_the_authors_language_are_found_for_a_mail_in_any(retriever: Retriever, locale: str) -> None:
+    """Facts are told in the mail's locale and looked up in the author's words too: by the mail's alone 38 to 60 % were found in other
+    languages than English."""
+    asked = [
+        shipped("feature_next", "The next feature for you", locale=locale, used_feature=used, next_feature=suggested)
+        for used, suggested in itertools.permutations(FEATURES, 2)
+    ]
+    wanted = [{str(word).removeprefix("the ").lower() for word in one.looked_up} for one in asked]
+    found = [found_for(retriever, one) for one in asked]
+
+    assert sum(len(set(some) & those) / 2 for some, those in zip(found, wanted, strict=True)) / len(asked) >= 0.95

@@ -418,7 +418,7 @@ def test_a_request_holds_no_personal_value() -> None:
     request = writer_request(message(), Policy(), FakeTemplate())
 
     assert request.facts == {"plan": "team", "weeks": 6}
-    assert request.placeholders == ("first_name", "plan", "weeks")
+    assert request.placeholders == ("first_name", "plan"), "those that the slot may use"
     assert "Ana1" not in repr(request)
     assert "u1" not in repr(request)
 
@@ -489,7 +489,7 @@ def test_a_model_sees_of_each_fact_what_its_template_declares() -> None:
 
     assert request.facts == {"open": "team"}
     assert request.ranges == {"ranged": "at least 4, below 8", "share": "at least 0.5"}
-    assert request.placeholders == ("open", "ranged", "share", "token")
+    assert request.placeholders == ("open", "ranged", "token"), "those that the slot may use"
     assert not any(value in repr(request) for value in ("Quuxbury", "Zyxwell", "0.75", "hidden"))
 
 

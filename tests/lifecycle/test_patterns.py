@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from dagster_project.lifecycle.drafting import writer_request, writer_requests
 from dagster_project.lifecycle.errors import InputError
 from dagster_project.lifecycle.message import PlannedMessage
-from dagster_project.lifecycle.patterns import form_of, pattern_of
+from dagster_project.lifecycle.patterns import form_of, offered_to, pattern_of
 from dagster_project.lifecycle.template import Part, TemplateSpec, prepare_facts
 from tests.contented import Policy
 
@@ -27,9 +27,10 @@ SPEC = TemplateSpec.model_validate(
             "weeks": {"type": "number", "to_model": "bucket", "buckets": [4, 8]},
             "share": {"type": "percent", "to_model": "bucket", "buckets": [0.5]},
             "first_name": {"type": "text"},
+            "company": {"type": "text"},
             "hidden": {"type": "text", "to_model": "never"},
         },
-        "slots": {"intro": {"description": "d", "max_chars": 60, "placeholders": ["first_name"]}},
+        "slots": {"intro": {"description": "d", "max_chars": 60, "placeholders": ["first_name", "weeks"]}},
     }
 )
 
@@ -57,6 +58,7 @@ FACTS = st.fixed_dictionaries(
         "weeks": st.sampled_from([None, 3, 4, 4.0, 7.9, 8, 80]),
         "share": st.sampled_from([None, 0, 0.25, 0.5, 1]),
         "first_name": st.sampled_from([None, "Ana", "Ben", "www.x.example/a"]),
+        "company": st.sampled_from([None, "Quarry"]),
         "hidden": st.sampled_from([None, "Zyxwell"]),
     }
 )
@@ -106,12 +108,32 @@ def test_messages_share_a_request_exactly_where_their_whole_requests_are_equal(m
 
 def test_a_pattern_holds_nothing_that_a_model_may_not_see() -> None:
     """So it may stand in a log."""
-    facts = {"plan": "team", "seats": 3, "weeks": 5, "share": 0.75, "first_name": "Quuxbury", "hidden": "Zyxwell"}
+    facts = {
+        "plan": "team",
+        "seats": 3,
+        "weeks": 5,
+        "share": 0.75,
+        "first_name": "Quuxbury",
+        "company": "Z",
+        "hidden": "Y",
+    }
 
-    pattern = pattern_of(message(1, facts, "ar", "default"), SPEC, prepare_facts("t", SPEC.facts, facts), "ar")
+    pattern = pattern_of(
+        message(1, facts, "ar", "default"), SPEC, prepare_facts("t", SPEC.facts, facts), "ar", offered_to(SPEC.slots)
+    )
 
-    expected = ("hello", "default", "ar", "'team'", "3", None, "at least 4, below 8", "few", "at least 0.5", True, True)
-    assert pattern == expected
+    ranges = ("at least 4, below 8", True, "few", "at least 0.5")
+    assert pattern == ("hello", "default", "ar", "'team'", "3", *ranges, True, None)
+
+
+def test_whether_a_token_that_no_slot_may_use_has_a_value_is_nobody_s_pattern() -> None:
+    """A greeting by name is the template's: who has a company and who has none read the same text."""
+    people = [message(number, {"company": company}, "en", "default") for number, company in enumerate((None, "Quarry"))]
+    policy = Policy(mode="assisted")
+    key_of, requests = writer_requests(people, {"hello": policy}, lambda *_: SilentTemplate())  # pyright: ignore[reportArgumentType]
+
+    assert len(requests) == len(set(key_of.values())) == 1
+    assert next(iter(requests.values())).placeholders == ()
 
 
 @pytest.mark.parametrize(

@@ -43,6 +43,9 @@ class WriterRequest:
     brief: str = ""  # of a letter: what it is to achieve
     ctas: Mapping[str, str] = dataclasses.field(default_factory=dict)  # of a letter: id -> label, one to be chosen
     consulted: Consulted = NOTHING  # excerpts of the knowledge base
+    looked_up: tuple[
+        str, ...
+    ] = ()  # public facts as the template's author writes them: articles may be in that language
 
     @property
     def pattern(self) -> str:
