@@ -14,12 +14,12 @@ import json
 import logging
 import os
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 from functools import cached_property
 from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from dagster_project.adapters.data_tests import judge, tests_on
 from dagster_project.adapters.templates import template_files
@@ -197,42 +197,54 @@ class Models:
 
     def queries(self, as_of: datetime) -> dict[str, str]:
         """The SQL of every model up to the decisions, and of every trigger, as of one moment, by model name."""
-        return self._compiled_once("queries", lambda time: self.compiled(DECIDING, time), as_of)
+        return self._compiled_once("model", as_of)
 
     def queries_of_tests(self, as_of: datetime) -> dict[str, str]:
         """The SQL of every data test as of one moment, by unique_id."""
-        return self._compiled_once("tests", self._compiled_tests, as_of)
+        return self._compiled_once("test", as_of)
 
-    def _compiled_tests(self, as_of: datetime) -> dict[str, str]:
-        """`run_id` is another for another time: a test that asks for it is seen like one that asks for the time."""
-        results = self._invoke("compile", ["test_type:data"], as_of, f"as of {as_of}")
-        return {result.unique_id: result.compiled_sql or "" for result in results}
-
-    def _compiled_once(
-        self, name: str, compiled: Callable[[datetime], dict[str, str]], as_of: datetime
-    ) -> dict[str, str]:
-        """What `compiled` makes as of one moment.
+    def _compiled_once(self, kind: Literal["model", "test"], as_of: datetime) -> dict[str, str]:
+        """What dbt makes of all nodes of one kind as of one moment.
 
         Compiled once per state of the project, because dbt takes 5 s to import, read its cache and compile. The time stands in
         them as the literal that `as_of()` writes; that nothing else depends on it is seen by compiling for two times. Where
-        something does, nothing is kept, and dbt is asked each time.
+        something does, nothing of its kind is kept, and dbt is asked each time. Both kinds at once take little more than one.
         """
-        kept = self.parsed / f"{name}.json"
         key = self._state_of_project()
-        with contextlib.suppress(OSError, ValueError, KeyError):
-            found = json.loads(kept.read_text())
-            if found["key"] == key:
-                return {
-                    name: sql.replace(found["time"], as_of.isoformat(sep=" ")) for name, sql in found["sql"].items()
-                }
-        first, second = (compiled(time) for time in _EXAMPLE_TIMES)
+        found: dict[str, Any] = {}
+        with contextlib.suppress(OSError, ValueError):
+            found = json.loads(self._kept.read_text())
+        if found.get("key") != key:
+            found = {"key": key, "time": _EXAMPLE_TIMES[0].isoformat(sep=" "), **self._compiled_twice()}
+            beside = self._kept.with_name(f"{self._kept.name}.{os.getpid()}")
+            beside.write_text(json.dumps(found))
+            beside.replace(self._kept)  # a reader sees the old file or the new one
+        if found[kind] is None:
+            return self._compiled_all(as_of)[kind]
+        return {name: sql.replace(found["time"], as_of.isoformat(sep=" ")) for name, sql in found[kind].items()}
+
+    @property
+    def _kept(self) -> Path:
+        return self.parsed / "compiled.json"
+
+    def _compiled_twice(self) -> dict[str, dict[str, str] | None]:
+        """By kind, the SQL as of the first example; None where another time changes more of it than the time."""
+        first, second = (self._compiled_all(time) for time in _EXAMPLE_TIMES)
         one, other = (time.isoformat(sep=" ") for time in _EXAMPLE_TIMES)
-        if {name: sql.replace(one, other) for name, sql in first.items()} != second:
-            return compiled(as_of)
-        beside = kept.with_name(f"{kept.name}.{os.getpid()}")
-        beside.write_text(json.dumps({"key": key, "time": one, "sql": first}))
-        beside.replace(kept)  # a reader sees the old file or the new one
-        return {name: sql.replace(one, as_of.isoformat(sep=" ")) for name, sql in first.items()}
+        return {
+            kind: made if {name: sql.replace(one, other) for name, sql in made.items()} == second[kind] else None
+            for kind, made in first.items()
+        }
+
+    def _compiled_all(self, as_of: datetime) -> dict[str, dict[str, str]]:
+        """By kind. `run_id` is another for another time: what asks for it is seen like what asks for the time."""
+        made: dict[str, dict[str, str]] = {"model": {}, "test": {}}
+        for result in self._invoke("compile", [*DECIDING, "test_type:data"], as_of, f"as of {as_of}"):
+            if result.kind in made:
+                made[result.kind][result.name if result.kind == "model" else result.unique_id] = (
+                    result.compiled_sql or ""
+                )
+        return made
 
     def _state_of_project(self) -> str:
         """A hash over the files that dbt compiles, by path, size and time of change, and over what it is told."""
