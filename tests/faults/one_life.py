@@ -49,6 +49,7 @@ def main(file: str, port: str, messages: str, workers: str, told: str, *pragmas:
     SmtpChannel.in_flight = GROUP
     tell_commits(told)
     url = f"sqlite:///{file}"
+    open_ledger(url, utc_now).close()  # from its first byte under these pragmas: a copied one has lived under others
     release(url, int(messages))
     forks = multiprocessing.get_context("fork")
     processes = [forks.Process(target=work, args=(url, int(port))) for _ in range(int(workers))]
