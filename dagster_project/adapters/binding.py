@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 
 from dagster_project.adapters.dependencies import reads
 from dagster_project.adapters.warehouse import Connection, SqlError, first_line
@@ -11,7 +11,6 @@ from dagster_project.lifecycle.campaign import POLICY_KEY
 from dagster_project.lifecycle.errors import InputError
 from dagster_project.lifecycle.explanation import conditions_sql, form_problem
 
-SCORES = ("engagement", "churn_risk", "expansion")  # that int_candidate_values puts beside a person's columns
 NUMBER = re.compile(r"DOUBLE|FLOAT|DECIMAL|U?(?:TINY|SMALL|BIG|HUGE)?INT(?:EGER)?\b")
 
 
@@ -33,11 +32,13 @@ def refused(connection: Connection, queries: Mapping[str, str]) -> dict[str, str
     return found
 
 
-def value_type_problem(connection: Connection, campaign_id: str, expression: str) -> str | None:
-    """Why a policy's value is no number, in one line; None where it is one. Of `int_users_enriched` as it stands, and the scores. Nothing
-    of an expression that is refused as a whole."""
-    scores = ", ".join(f"null::double as {name}" for name in SCORES)
-    people = f"(select * from main.int_users_enriched cross join (select {scores}) as scores) as people"
+def value_type_problem(
+    connection: Connection, campaign_id: str, expression: str, scores: Collection[str]
+) -> str | None:
+    """Why a policy's value is no number, in one line; None where it is one. Of `int_users_enriched` as it stands, and the `scores` beside
+    it. Nothing of an expression that is refused as a whole."""
+    beside = ", ".join(f"null::double as {name}" for name in scores)
+    people = f"(select * from main.int_users_enriched cross join (select {beside}) as scores) as people"
     try:
         ((_, kind, *_),) = connection.execute(f"describe select ({expression}) as value from {people}").fetchall()
     except SqlError:

@@ -130,10 +130,15 @@ def _models(home: Home) -> tuple[int, list[str]]:
                 # A condition of a wrong type is often what the engine has refused, in other words.
                 if problem := trigger_problem(connection, name, queries[name]):
                     lines[name] = problem
-            for name, policy in sorted(home.policies.items()):
-                if policy.value and (problem := value_type_problem(connection, name, policy.value)):
-                    lines["int_candidate_values"] = problem
-    return len(queries) - len(lines), list(lines.values())
+            scores = [name for name in people_of(queries) if name not in columns_of(queries[PEOPLE])]
+            values = [
+                problem
+                for name, policy in sorted(home.policies.items())
+                if policy.value and (problem := value_type_problem(connection, name, policy.value, scores))
+            ]
+            if values:  # by campaign and key, in place of the engine's words on the model that holds them all
+                lines.pop("int_candidate_values", None)
+    return len(queries) - len(lines) - bool(values), [*lines.values(), *values]
 
 
 def _instructions(home: Home) -> tuple[int, list[str]]:

@@ -26,7 +26,9 @@ from dagster_project.lifecycle.template import (
     SUBJECT_MAX_CHARS,
     Context,
     Rendered,
+    SlotSpec,
     Template,
+    TemplateSpec,
     canonical,
     pick_locale,
     prepare_facts,
@@ -125,7 +127,7 @@ def _request(
         )
     letter = spec.letter if policy.mode == "autonomous" else None
     letters = {cta: one.version for cta, one in template.letters.items()} if letter else {}
-    slots = letter.slots() if letter else spec.slots
+    slots = _slots(spec, policy.mode)
     offered = offered_to(slots)
     return WriterRequest(
         campaign_id=message.campaign_id,
@@ -160,6 +162,11 @@ def _request(
             if name in offered and value is not None and spec.facts[name].to_model != "never"
         ),
     )
+
+
+def _slots(spec: TemplateSpec, mode: Mode) -> Mapping[str, SlotSpec]:
+    """What a model writes in this mode."""
+    return spec.letter.slots() if mode == "autonomous" and spec.letter else spec.slots
 
 
 def draft(
@@ -429,8 +436,7 @@ def writer_requests(
             values = prepare_facts(template.name, template.spec.facts, message.facts, locale)
             kind = message.campaign_id, message.variant
             if (offered := offered_by.get(kind)) is None:
-                letter = template.spec.letter if policy.mode == "autonomous" else None
-                offered = offered_by[kind] = offered_to(letter.slots() if letter else template.spec.slots)
+                offered = offered_by[kind] = offered_to(_slots(template.spec, policy.mode))
             # What a user wrote is that user's own: such a request is made for each.
             pattern = None if template.spec.redacted else pattern_of(message, template.spec, values, locale, offered)
             if pattern is None or (key := key_of_pattern.get(pattern)) is None:
