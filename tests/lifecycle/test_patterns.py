@@ -55,7 +55,7 @@ FACTS = st.fixed_dictionaries(
     {
         "plan": st.sampled_from([None, "team", "pro", " team ", "None"]),
         "seats": st.sampled_from([None, 0, 1, 1.0, 2.5, True, "1"]),
-        "weeks": st.sampled_from([None, 3, 4, 4.0, 7.9, 8, 80]),
+        "weeks": st.sampled_from([None, 1, 3, 4, 4.0, 7.9, 8, 80]),
         "share": st.sampled_from([None, 0, 0.25, 0.5, 1]),
         "first_name": st.sampled_from([None, "Ana", "Ben", "www.x.example/a"]),
         "company": st.sampled_from([None, "Quarry"]),
@@ -150,3 +150,13 @@ def test_a_number_that_nobody_sees_tells_the_form_of_the_noun_beside_it(
     assert form_of(SPEC.facts["weeks"], weeks, locale) == form
     assert form_of(SPEC.facts["seats"], weeks, locale) is None, "the writer sees this one"
     assert form_of(SPEC.facts["share"], weeks, locale) is None
+
+
+def test_one_and_many_are_two_texts_though_their_range_is_one() -> None:
+    """Asked for apart, kept under two keys, and two patterns to a canary."""
+    people = [message(number, {"weeks": weeks}, "en", "default") for number, weeks in enumerate((1, 3))]
+    policy = Policy(mode="assisted")
+    _, requests = writer_requests(people, {"hello": policy}, lambda *_: SilentTemplate())  # pyright: ignore[reportArgumentType]
+
+    assert [one.ranges for one in requests.values()] == [{"weeks": "below 4"}] * 2
+    assert len({one.pattern for one in requests.values()}) == 2
